@@ -1,0 +1,1 @@
+"""From a file to items, clusters, coins, splits and canaries."""

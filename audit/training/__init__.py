@@ -1,0 +1,1 @@
+"""One loop for every arm; differential privacy is a change of its setup."""

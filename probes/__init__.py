@@ -1,0 +1,1 @@
+"""Question a language model, and do the arithmetic on its answers."""

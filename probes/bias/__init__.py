@@ -1,0 +1,1 @@
+"""Probes of bias: stereotypes, and disparities between groups."""

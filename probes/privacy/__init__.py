@@ -1,0 +1,1 @@
+"""Probes of privacy: what an attacker would learn about the training data."""

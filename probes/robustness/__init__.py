@@ -1,0 +1,1 @@
+"""Probes of robustness: other domains and perturbed texts."""

@@ -1,0 +1,1 @@
+"""Probes of utility: does the model do its task at all?"""

@@ -1,0 +1,1 @@
+"""Make an audit's record readable; knows nothing of models, data or statistics."""
