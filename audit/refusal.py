@@ -1,0 +1,5 @@
+"""What the audit refuses, in a sentence that says what to do: no traceback is shown for it."""
+
+
+class Refused(ValueError):  # noqa: N818 - it is what was done with the user's wish, in the user's words
+    """A user's mistake outside the config file: a model, a folder, a training that cannot be private."""
