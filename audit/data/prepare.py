@@ -1,0 +1,240 @@
+"""From a config to the data of its audit: read, cluster, split, toss the coins, make the canaries."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit.config import AuditConfig, Source
+from audit.data.canaries import DEFAULT, make_canaries
+from audit.data.clusters import first_seen, near_duplicates
+from audit.data.coins import commitment, pseudonym
+from audit.data.division import audit_pool, held_out, units_of
+from audit.data.files import DataError
+from audit.data.quality import data_quality
+from audit.data.rows import UNKNOWN, Row
+from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
+from audit.data.splits import Splits, stack
+from probes.protocol import Array, Items
+
+SHARES = {"test": 0.2, "validation": 0.1}
+"""What is held out where the config is silent."""
+
+
+def prepare(
+    config: AuditConfig,
+    *,
+    base_folder: Path,
+    salt: str,
+    canaries_wanted: bool,
+    progress: Callable[[str], None] | None = None,
+) -> Splits:
+    """Prepare the data of an audit; the same files, config and salt give the same splits.
+
+    Args:
+        config: The audit.
+        base_folder: The folder that relative files are relative to.
+        salt: What identifiers are hashed with; whoever has it can tell by trying which identifiers are in the data.
+        canaries_wanted: Plant 200 random canaries where the config names none.
+        progress: Told in a sentence what is done next.
+
+    Raises:
+        DataError: The data cannot be used as the config asks.
+    """
+    if config.data.world is not None:
+        from audit.world.splits import splits
+
+        return splits(config, salt=salt)
+    say = progress or (lambda sentence: None)
+    parts, classes = read_all(config, base_folder, say)
+    say("looking for near-duplicates")
+    items = _items(config, parts, classes, salt)
+    say("splitting, and tossing the coins")
+    named, domains = _by_domain(config, items)
+    named = _split(config, named)
+    units = _units(named[TRAIN])
+    train, pool = _with_coins(config, named[TRAIN], units)
+    specs = config.data.canaries or ((DEFAULT,) if canaries_wanted else ())
+    core = train.take(~train["in_pool"])
+    canaries, references = make_canaries(specs, core, classes=len(classes), seed=config.seeds.coins, salt=salt)
+    readings = [part.reading for part in parts.values()]
+    held = {name: named[name] for name in HELD_OUT}
+    quality = data_quality(
+        train=train,
+        pool=pool,
+        domains=domains,
+        canaries=canaries,
+        groups=config.data.groups,
+        read=sum(reading.read for reading in readings),
+        bad=sum((reading.bad for reading in readings), Counter[str]()),
+        notes=(*_notes(parts, items, named), *_heaviest(units)),
+        **held,
+    )
+    return Splits(
+        train=train,
+        pool=pool,
+        domains=domains,
+        canaries=canaries,
+        canary_references=references,
+        classes=classes,
+        groups=config.data.groups,
+        quality=quality,
+        commitment=commitment(salt, pool, canaries),
+        **held,
+    )
+
+
+def _items(config: AuditConfig, parts: Mapping[str, Part], classes: Sequence[str], salt: str) -> dict[str, Items]:
+    """The rows of every source as items; near-duplicates share a cluster across sources too."""
+    texts = [_said(row.text, row.text_pair) for part in parts.values() for row in part.reading.rows]
+    origins = [place for place, part in enumerate(parts.values()) for _ in part.reading.rows]
+    near = config.data.near_duplicates
+    clusters = near_duplicates(texts, origins, threshold=near.threshold, boilerplate=near.boilerplate)
+    names, items, start = _numbered("c", clusters), {}, 0
+    for name, part in parts.items():
+        rows = part.reading.rows
+        columns = {
+            "item_id": [pseudonym(salt, name, *_identity(row)) for row in rows],
+            "cluster": names[start : start + len(rows)],
+            **_columns(name, part, classes, salt),
+        }
+        absent = {f"group:{group}": [UNKNOWN] * len(rows) for group in config.data.groups}
+        items[name] = Items({**columns, **{c: v for c, v in absent.items() if c not in columns}})
+        start += len(rows)
+    return items
+
+
+def _identity(row: Row) -> tuple[str, str | int]:
+    return ("row", row.number) if row.identifier is None else ("id", row.identifier)
+
+
+def _columns(name: str, part: Part, classes: Sequence[str], salt: str) -> dict[str, Any]:
+    """The columns that the source has."""
+    source, rows, present = part.source, part.reading.rows, part.reading.present
+    columns: dict[str, Any] = {"text": [row.text for row in rows]}
+    if source.text_pair is not None:
+        columns["text_pair"] = [row.text_pair for row in rows]
+    if source.label is not None:
+        index = {label: number for number, label in enumerate(classes)}
+        columns["label"] = np.array([index[row.label or ""] for row in rows], dtype=np.int64)
+    if source.person in present:
+        columns["person"] = [_person(name, row, salt) for row in rows]
+    if name.startswith("domain:"):
+        columns["domain"] = [name.removeprefix("domain:")] * len(rows)
+    elif source.domain in present:
+        columns["domain"] = [row.domain or UNKNOWN for row in rows]
+    for place, group in enumerate(source.groups):
+        columns[f"group:{group}"] = [row.groups[place] for row in rows]
+    return columns
+
+
+def _person(name: str, row: Row, salt: str) -> str:
+    """The person's pseudonym, the same in every source; a row that names nobody is a person of its own."""
+    if row.person is None:
+        return pseudonym(salt, "nobody", name, row.number)
+    return pseudonym(salt, "person", row.person)
+
+
+def _said(text: str, pair: str | None) -> str:
+    return text if pair is None else f"{text}\n{pair}"
+
+
+def _numbered(letter: str, numbers: Array) -> Array:
+    """Names that sort like the numbers, and tell nothing else."""
+    return np.array([f"{letter}{number:07d}" for number in numbers], dtype=object)
+
+
+def _by_domain(config: AuditConfig, items: Mapping[str, Items]) -> tuple[dict[str, Items], dict[str, Items]]:
+    """The rows of the training domain by source, and all others by domain, which are only tested on.
+
+    Rows of other domains in a validation source are used for neither.
+    """
+    domains = {name.removeprefix("domain:"): rows for name, rows in items.items() if name.startswith("domain:")}
+    named = {name: rows for name, rows in items.items() if not name.startswith("domain:")}
+    if "domain" not in items[TRAIN]:
+        return named, domains
+    inside = config.data.in_domain or _most_frequent(items[TRAIN]["domain"])
+    others: dict[str, list[Items]] = {}
+    for name, rows in named.items():
+        if "domain" in rows:
+            named[name] = rows.take(rows["domain"] == inside)
+            if named[name].n == 0:
+                raise DataError(f"data.in_domain: no row of the {name} data is of the domain {inside!r}")
+            for domain in sorted(set(rows["domain"]) - {inside}) if name != "validation" else ():
+                others.setdefault(domain, []).append(rows.take(rows["domain"] == domain))
+    for domain, found in others.items():
+        if domain in domains:
+            raise DataError(f"data.domains: {domain!r} is also a value of the domain column; choose another name")
+        domains[domain] = stack(found)
+    return named, domains
+
+
+def _most_frequent(values: Array) -> str:
+    """The most frequent value; of several the first in the alphabet."""
+    counts: Counter[str] = Counter(values.tolist())
+    return min(counts, key=lambda value: (-counts[value], value))
+
+
+def _units(rows: Items) -> Array:
+    pairs = rows["text_pair"] if "text_pair" in rows else [None] * rows.n
+    said = [_said(text, pair) for text, pair in zip(rows["text"], pairs, strict=True)]
+    return units_of(rows["cluster"], rows["person"].tolist() if "person" in rows else None, said)
+
+
+def _split(config: AuditConfig, named: Mapping[str, Items]) -> dict[str, Items]:
+    """Hold out shares of the training data where no source of their own is given, test before validation."""
+    rows = named[TRAIN]
+    units = _units(rows)
+    sizes = np.bincount(units)
+    free = np.ones(len(sizes), dtype=bool)
+    split = dict(named)
+    for name, default in SHARES.items():
+        share = getattr(config.data, name)
+        if not isinstance(share, Source):
+            taken = held_out(sizes, free, default if share is None else share, name)
+            free &= ~taken
+            split[name] = rows.take(taken[units])
+    least = config.data.minimum_units
+    if free.sum() < least:
+        raise DataError(
+            f"data: {free.sum():,} independent units are left to train on, fewer than data.minimum_units, {least:,};"
+            " add rows, hold out less, or lower it"
+        )
+    return {**split, TRAIN: rows.take(free[units])}
+
+
+def _with_coins(config: AuditConfig, train: Items, units: Array) -> tuple[Items, Items]:
+    """The training data with `in_pool`, and the pool with `is_member`, clustered by the unit of its coins."""
+    in_pool, is_member = audit_pool(np.bincount(units), config.data.pool, config.seeds.coins)
+    train = train.assign(in_pool=in_pool[units])
+    mine = units[train["in_pool"]]
+    pool = train.take(train["in_pool"]).drop(["in_pool"])
+    return train, Items({**pool, "cluster": _numbered("u", first_seen(mine.tolist())), "is_member": is_member[mine]})
+
+
+def _notes(parts: Mapping[str, Part], items: Mapping[str, Items], named: Mapping[str, Items]) -> Iterator[str]:
+    """Sentences on how the data were prepared, without a word of theirs."""
+    for name, part in parts.items():
+        reading = part.reading
+        if reading.of > reading.read:
+            yield f"{reading.read:,} of the {reading.of:,} rows of {name} were drawn and read, as the limit says"
+        lacking = [group for group in part.source.groups if group not in reading.present]
+        if lacking:
+            yield f"{name} has no column for {', '.join(lacking)}; its rows count as unknown there"
+        nobody = sum(row.person is None for row in reading.rows)
+        if "person" in items[name] and nobody:
+            yield f"{nobody:,} rows of {name} name no person; each counts as a person of its own"
+    left_out = items["validation"].n - named["validation"].n if "validation" in items else 0
+    if left_out:
+        yield f"{left_out:,} rows of validation are of other domains than the training data and were left out"
+
+
+def _heaviest(units: Array) -> Iterator[str]:
+    rows = int(np.bincount(units).max())
+    if rows > len(units) / 10:
+        yield (
+            f"{rows:,} of the {len(units):,} training rows are one independent unit, linked by near-duplicates or"
+            " persons; it gets no coin"
+        )
