@@ -230,7 +230,7 @@ class Facts:
         decision: How class scores become decisions.
         groups: Names of the protected attributes (items have a column "group:<name>" for each).
         minimum_group: Groups smaller than this are named and not scored.
-        base_is_comparable: Whether the untouched base answers with the same head, so that differences to it mean something.
+        base_is_comparable: Whether the untouched base answers with the same head, so that differences to it mean much.
         claim: The differential privacy claimed of the arm, if any.
         seeds: The run's seeds by purpose.
     """
@@ -414,6 +414,6 @@ class HasSummary(Protocol):
     """A probe with intervals of its own, checks or curves."""
 
     def summarize(
-        self, rows: Rows, facts: Facts, rng: np.random.Generator
+        self, rows: Rows, facts: Facts, rng: np.random.Generator, level: float = 0.95
     ) -> Iterable[Finding | Check | Series]:
-        """What was found; a metric given here is not bootstrapped from `statistics` as well."""
+        """What was found, with intervals at a confidence level; a metric given here is not bootstrapped as well."""

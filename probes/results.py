@@ -12,9 +12,7 @@ from typing import Literal
 ALL = ""
 """The slice that is no slice: all rows."""
 
-Outcome = Literal[
-    "pass", "fail", "not checked", "refuted", "not refuted", "could not have been refuted"
-]
+Outcome = Literal["pass", "fail", "not checked", "refuted", "not refuted", "could not have been refuted"]
 Pillar = Literal["bias", "privacy", "robustness", "utility"]
 Role = Literal["candidate", "twin", "reference", "control"]
 Sensitivity = Literal["public", "derived", "personal", "secret"]
@@ -115,6 +113,7 @@ class MetricSpec:
             is another definition.
         label: The metric in words a reader of the report would use, such as "stereotype preferred".
         access: What an attacker or examiner needs: "label probabilities", "token probabilities", "training coins" …
+        signed: Whether it is a difference, which may be negative: intervals of other rates are cut at 0.
     """
 
     ideal: float
@@ -122,6 +121,7 @@ class MetricSpec:
     definition: str
     label: str
     access: str = "label probabilities"
+    signed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
