@@ -1,0 +1,99 @@
+"""Train one arm: texts and labels in, the model changed in place, what the training did out."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from audit.training.checkpoint import Checkpoint
+from audit.training.collate import Collator, Encoded, encode_examples
+from audit.training.loop import fit
+from audit.training.privacy import privatize
+from audit.training.randomness import derived_seed
+from audit.training.setup import Setup, standard_setup
+from audit.training.spec import Examples, Full, PrivacySpec, Progress, TrainingResult, TrainingSpec
+from audit.training.strategies import applied
+
+
+def train(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Examples,
+    spec: TrainingSpec,
+    *,
+    seed: int,
+    privacy: PrivacySpec | None = None,
+    checkpoint_dir: Path | None = None,
+    checkpoint_minutes: float = 5.0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainingResult:
+    """Fine-tune a model on examples, with or without differential privacy.
+
+    On a CPU the result follows from the arguments and the number of threads alone, bit for bit and also over a kill and
+    a continuation, unless noise and draws are secret (`privacy` without a `reproducible_seed`).
+
+    Args:
+        model: A model of transformers with the head that `spec` names; changed in place and left in evaluation mode,
+            adapters merged.
+        tokenizer: Its tokenizer.
+        examples: What it is trained on.
+        spec: The recipe.
+        seed: Training seed: order, dropout, masking, and the adapters' initial values.
+        privacy: Train with differential privacy; None for not.
+        checkpoint_dir: Where an unfinished training is kept and found again; None for nowhere.
+        checkpoint_minutes: Least time between two checkpoints.
+        on_progress: Called after every step.
+
+    Raises:
+        ValueError: Something in the arguments cannot be trained, said before training starts.
+        FloatingPointError: A loss or a gradient is not finite.
+    """
+    device = next(model.parameters()).device
+    encoded = encode_examples(tokenizer, examples, spec)
+    collate = Collator(encoded, model, tokenizer, spec, seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(seed, "adapters"))
+        with applied(model, spec.strategy):
+            setup = standard_setup(model, collate, spec, seed)
+            if privacy is not None:
+                setup = privatize(setup, privacy)
+            checkpoint = None
+            if checkpoint_dir is not None:
+                fingerprint = _fingerprint(setup, encoded, privacy)
+                checkpoint = Checkpoint(checkpoint_dir, fingerprint, 60 * checkpoint_minutes)
+            before = _frozen_digest(model)
+            result = fit(setup, checkpoint=checkpoint, on_progress=on_progress)
+            untouched = None if isinstance(spec.strategy, Full) else before == _frozen_digest(model)
+    return replace(result, frozen_untouched=untouched)
+
+
+def _frozen_digest(model: nn.Module) -> str:
+    """SHA-256 over the parameters that are not trained."""
+    hasher = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            hasher.update(name.encode())
+            hasher.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
+
+
+def _fingerprint(setup: Setup, encoded: Encoded, privacy: PrivacySpec | None) -> str:
+    """Names a training: its recipe, seeds, tokens and trained parameters; of the data it tells nothing but a hash."""
+    recipe = {
+        "spec": asdict(setup.spec),
+        "strategy": type(setup.spec.strategy).__name__,
+        "privacy": None if privacy is None else asdict(privacy),
+        "seed": setup.seed,
+        "trained": {n: list(p.shape) for n, p in setup.model.named_parameters() if p.requires_grad},
+        "classes": None if encoded.classes is None else encoded.classes.tolist(),
+        "words": encoded.word_tokens.tolist(),
+    }
+    hasher = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    for ids in encoded.ids:
+        hasher.update(len(ids).to_bytes(4, "big") + ids.tobytes())
+    return hasher.hexdigest()

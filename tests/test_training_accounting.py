@@ -1,0 +1,96 @@
+"""Accountants against published values; the least noise against them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from audit.training.accounting import History, epsilons, noise_multiplier_for
+
+# sigma, q, T, delta; PLD and RDP as computed by dp-accounting 0.6 and Opacus 1.6, PRV by Opacus 1.6; the seventh row's
+# exact value is 4.377178 (Gaussian mechanism: Balle and Wang 2018, https://arxiv.org/abs/1805.06530, theorem 8).
+KNOWN = [
+    (1.0, 0.01, 1000, 1e-5, 1.8282, 1.8384, 2.1014),
+    (1.1, 256 / 60000, 14062, 1e-5, 2.3817, 2.3917, 2.5966),
+    (0.8, 0.02, 500, 1e-5, 4.6680, 4.6784, 5.3701),
+    (0.6, 0.05, 200, 1e-4, 13.1187, 13.1297, 15.2270),
+    (2.0, 0.1, 300, 1e-6, 4.7128, 4.7230, 5.0821),
+    (4.0, 1.0, 1, 1e-5, 0.9263, 0.9364, 1.0126),
+    (1.0, 1.0, 1, 1e-5, 4.3772, 4.3874, 4.7285),
+    (0.5, 0.004, 1000, 1e-5, 6.8290, 6.8396, 8.2886),
+    (1.0, 0.064, 150, 1e-4, 4.5285, 4.5389, 5.2004),
+]
+
+
+@pytest.mark.parametrize(("sigma", "q", "steps", "delta", "pld", "prv", "rdp"), KNOWN)
+def test_the_accountants_give_the_known_values(sigma, q, steps, delta, pld, prv, rdp):
+    found = epsilons(sigma, q, steps, delta)
+    # Half a unit of the last printed digit, and as much again for other versions' grids.
+    assert found == pytest.approx({"pld": pld, "prv": prv, "rdp": rdp}, abs=1e-4)
+
+
+@pytest.mark.parametrize(("sigma", "q", "steps", "delta"), [row[:4] for row in KNOWN])
+def test_prv_claims_no_less_than_pld(sigma, q, steps, delta):
+    found = epsilons(sigma, q, steps, delta)
+    assert found["pld"] <= found["prv"] <= found["rdp"]
+
+
+@pytest.mark.parametrize(("epsilon", "q", "steps"), [(8.0, 0.2, 60), (3.0, 0.05, 100), (0.5, 0.1, 30)])
+def test_the_noise_keeps_the_target_and_a_little_less_does_not(epsilon, q, steps):
+    sigma = noise_multiplier_for(epsilon, 1e-5, q, steps)
+    assert epsilons(sigma, q, steps, 1e-5)["prv"] <= epsilon
+    assert epsilons(sigma / 1.0011, q, steps, 1e-5)["prv"] > epsilon
+
+
+def test_the_noise_of_one_step_on_all_examples_is_that_of_the_gaussian_mechanism():
+    # The exact sigma for epsilon 4.377178 is 1; PRV claims 0.01 more epsilon, so it asks for a little more noise.
+    assert noise_multiplier_for(4.377178, 1e-5, 1.0, 1) == pytest.approx(1.0, abs=5e-3)
+
+
+def test_a_target_that_no_noise_reaches_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match=r"no noise keeps epsilon 0\.001 at delta 1e-05"):
+        noise_multiplier_for(0.001, 1e-5, 0.1, 100)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, 101.0])
+def test_a_target_outside_its_range_is_refused(epsilon):
+    with pytest.raises(ValueError, match=r"epsilon must lie in \(0, 100\]"):
+        noise_multiplier_for(epsilon, 1e-5, 0.1, 100)
+
+
+def test_arguments_outside_their_range_are_refused():
+    with pytest.raises(ValueError, match=r"delta must lie in \(0, 1\); got 0"):
+        epsilons(1.0, 0.1, 10, 0.0)
+    with pytest.raises(ValueError, match=r"sample_rate must lie in \(0, 1\]; got 1.5"):
+        epsilons(1.0, 1.5, 10, 1e-5)
+    with pytest.raises(ValueError, match="steps must not be negative"):
+        epsilons(1.0, 0.1, -1, 1e-5)
+    with pytest.raises(ValueError, match="noise_multiplier must be positive"):
+        epsilons(0.0, 0.1, 10, 1e-5)
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        noise_multiplier_for(1.0, 1e-5, 0.1, 0)
+
+
+def test_nothing_done_costs_nothing():
+    assert epsilons(1.0, 0.1, 0, 1e-5) == {"prv": 0.0, "pld": 0.0, "rdp": 0.0}
+
+
+def test_where_epsilon_is_huge_rdp_stands_alone():
+    assert set(epsilons(0.1, 0.5, 1000, 1e-5)) == {"rdp"}
+
+
+def test_a_history_counts_equal_steps_together_and_comes_back_from_json():
+    history = History().step(1.0, 0.1).step(1.0, 0.1).step(2.0, 0.1)
+    assert history.entries == ((1.0, 0.1, 2), (2.0, 0.1, 1))
+    assert history.steps == 3
+    assert History.from_json(history.to_json()) == history
+
+
+def test_a_history_in_parts_costs_what_the_whole_costs():
+    parts = History(((1.0, 0.05, 40), (1.0, 0.05, 60))).epsilons(1e-5)
+    assert parts == pytest.approx(epsilons(1.0, 0.05, 100, 1e-5), abs=2e-3)
+
+
+def test_importing_it_does_not_load_torch():
+    code = "import sys, audit.training.accounting, audit.training.spec; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

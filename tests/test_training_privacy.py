@@ -1,0 +1,138 @@
+"""The private setup: mechanism, Poisson draws, noise, and the count of steps."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from audit.training.accounting import epsilons
+from audit.training.privacy import PoissonDraws, mechanism
+from audit.training.private_optimizer import BookkeepingOptimizer
+from audit.training.randomness import ReproducibleRandomness, SecretRandomness
+from audit.training.spec import PrivacySpec, TrainingSpec
+
+SPEC = TrainingSpec(task="causal-lm", head="causal", max_length=8, batch_size=50, epochs=4)
+
+
+def test_rate_steps_and_divisor_follow_from_the_declared_size():
+    fixed = mechanism(PrivacySpec(noise_multiplier=1.0, delta=1e-5), SPEC, 1000)
+    assert (fixed.sample_rate, fixed.steps, fixed.expected_batch_size, fixed.dataset_size) == (0.05, 80, 50, 1000)
+    public = mechanism(PrivacySpec(noise_multiplier=1.0, delta=1e-5, dataset_size=2000), SPEC, 1000)
+    assert (public.sample_rate, public.steps, public.expected_batch_size, public.dataset_size) == (0.025, 160, 50, 2000)
+
+
+def test_its_own_expected_batch_size_comes_before_the_recipes():
+    fixed = mechanism(PrivacySpec(noise_multiplier=1.0, delta=1e-5, expected_batch_size=100), SPEC, 1000)
+    assert (fixed.sample_rate, fixed.steps, fixed.expected_batch_size) == (0.1, 40, 100)
+
+
+def test_a_limit_on_steps_comes_before_the_noise_is_chosen():
+    spec = TrainingSpec(task="causal-lm", head="causal", max_length=8, batch_size=50, epochs=4, max_steps=10)
+    fixed = mechanism(PrivacySpec(epsilon=2.0, delta=1e-5), spec, 1000)
+    assert fixed.steps == 10
+    assert epsilons(fixed.noise_multiplier, 0.05, 10, 1e-5)["prv"] == pytest.approx(2.0, abs=0.02)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="expected_batch_size must not exceed the 40 examples; got 50"):
+        mechanism(PrivacySpec(noise_multiplier=1.0, delta=1e-5), SPEC, 40)
+
+
+def test_a_delta_of_more_than_a_tenth_of_one_over_n_is_refused():
+    mechanism(PrivacySpec(noise_multiplier=1.0, delta=1e-4), SPEC, 1000)
+    with pytest.raises(ValueError, match=r"delta must be at most 1 / \(10 N\) = 0.0001 for N = 1000; got 0.00011"):
+        mechanism(PrivacySpec(noise_multiplier=1.0, delta=1.1e-4), SPEC, 1000)
+
+
+def test_a_target_that_no_noise_reaches_is_refused():
+    with pytest.raises(ValueError, match="no noise keeps epsilon"):
+        mechanism(PrivacySpec(epsilon=0.001, delta=1e-5), SPEC, 1000)
+
+
+@pytest.mark.parametrize("source", [SecretRandomness(), ReproducibleRandomness(3)], ids=lambda s: type(s).__name__)
+def test_examples_are_drawn_independently_with_the_stated_rate(source):
+    n, steps, q = 200, 400, 0.1
+    draw = PoissonDraws(n, q, source)
+    drawn = np.zeros((steps, n))
+    for step in range(steps):
+        drawn[step, draw(step)] = 1
+    variance = q * (1 - q)
+    by_example = np.square(drawn.sum(axis=0) - steps * q).sum() / (steps * variance)  # chi-square, n degrees
+    by_step = np.square(drawn.sum(axis=1) - n * q).sum() / (n * variance)  # chi-square, one degree a step
+    # Each of these fails for a correct sampler less than once in a hundred thousand runs.
+    assert stats.binomtest(int(drawn.sum()), n * steps, q).pvalue > 1e-5
+    assert 5e-6 < stats.chi2.cdf(by_example, n) < 1 - 5e-6  # too even or too uneven: not drawn afresh in each step
+    assert 5e-6 < stats.chi2.cdf(by_step, steps) < 1 - 5e-6  # a fixed batch size, or examples that go together
+
+
+def test_a_rate_of_one_draws_everything_and_a_tiny_one_may_draw_nothing():
+    assert PoissonDraws(5, 1.0, SecretRandomness())(0) == [0, 1, 2, 3, 4]
+    assert [] in [PoissonDraws(5, 0.01, ReproducibleRandomness(0))(step) for step in range(5)]
+
+
+def private(parameters, *, sigma=0.0, norm=1.0, batch=4, counted=None, seed=0):
+    return BookkeepingOptimizer(
+        torch.optim.SGD(parameters, lr=1.0),
+        noise_multiplier=sigma,
+        max_grad_norm=norm,
+        expected_batch_size=batch,
+        randomness=ReproducibleRandomness(seed),
+        on_noised=(lambda: None) if counted is None else counted,
+    )
+
+
+def test_without_noise_a_step_is_the_sum_over_the_expected_batch_size():
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = private([weight])
+    weight.summed_grad = torch.tensor([4.0, 8.0, -2.0])
+    optimizer.step()
+    assert weight.tolist() == [-1.0, -2.0, 0.5]
+
+
+def test_the_noise_is_sigma_times_the_clipping_norm_on_the_sum():
+    weight = nn.Parameter(torch.zeros(100_000))
+    optimizer = private([weight], sigma=1.5, norm=0.2, batch=10)
+    weight.summed_grad = torch.zeros(100_000)
+    optimizer.step()
+    assert stats.kstest(weight.detach().numpy(), "norm", (0, 1.5 * 0.2 / 10)).pvalue > 1e-5
+
+
+def test_each_step_and_parameter_has_noise_of_its_own():
+    one, two = nn.Parameter(torch.zeros(50)), nn.Parameter(torch.zeros(50))
+    optimizer = private([one, two], sigma=1.0)
+    seen = []
+    for _ in range(2):
+        one.summed_grad, two.summed_grad = torch.zeros(50), torch.zeros(50)
+        optimizer.step()
+        seen += [one.grad.clone(), two.grad.clone()]
+    assert len({tuple(noise.tolist()) for noise in seen}) == 4
+
+
+def test_a_sum_is_never_noised_twice():
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = private([weight], sigma=1.0)
+    weight.summed_grad = torch.zeros(3)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="needs a clipped sum for every parameter"):
+        optimizer.step()
+
+
+def test_every_noised_step_is_counted_once():
+    weight, steps = nn.Parameter(torch.zeros(3)), []
+    optimizer = private([weight], sigma=1.0, counted=lambda: steps.append(1))
+    for _ in range(3):
+        weight.summed_grad = torch.zeros(3)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    assert len(steps) == 3
+
+
+def test_epsilon_or_noise_must_be_given_and_not_both():
+    for given in ({}, {"epsilon": 1.0, "noise_multiplier": 1.0}):
+        with pytest.raises(ValueError, match="give either epsilon or noise_multiplier"):
+            PrivacySpec(delta=1e-5, **given)
+
+
+def test_the_central_limit_accountant_is_never_offered():
+    assert set(epsilons(1.0, 0.1, 10, 1e-5)) == {"prv", "pld", "rdp"}
