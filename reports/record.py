@@ -526,8 +526,8 @@ def dumps(document: Document) -> str:
     """
     adapter = _adapters()[type(document)]
     # A whole number where a float is declared is written "5" and read as 5.0: only what was read once is canonical.
-    as_read = adapter.validate_python(adapter.dump_python(document, mode="json", warnings=False))
-    plain = adapter.dump_python(as_read, mode="json")
+    written = json.dumps(adapter.dump_python(document, mode="json", warnings=False), allow_nan=False)
+    plain = adapter.dump_python(adapter.validate_json(written, strict=True), mode="json")
     return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -559,8 +559,9 @@ def load_run(path: Path) -> RunInfo:
 
 
 def _load(path: Path, kind: DocumentKind) -> Any:
+    text = path.read_text("utf-8")
     try:
-        plain = json.loads(path.read_text("utf-8"))
+        plain = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: line {error.lineno}: not valid JSON ({error.msg})") from error
     schema = plain.get("schema", SCHEMA) if isinstance(plain, dict) else SCHEMA
@@ -569,7 +570,7 @@ def _load(path: Path, kind: DocumentKind) -> Any:
             f"{path}: schema {schema} is newer than {SCHEMA}, the newest this version reads; update finetune-audit"
         )
     try:
-        return _adapters()[kind].validate_python(plain)
+        return _adapters()[kind].validate_json(text, strict=True)  # a group called "1" stays a word
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]  # the input may be a reader's data
         where = ".".join(str(step) for step in first["loc"]) or "the top level"

@@ -1,0 +1,116 @@
+"""Words as a reader sees them: names from a record made visible and put in a row, slices and dates in words."""
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from reports.format import count, counted, exact
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def visible(text: str) -> str:
+    """The text with every control, bidi, zero-width and other unseen character written out, as "⟨U+202E⟩".
+
+    A name in a record may come from anywhere; none may hide or reorder what stands beside it. Line breaks and
+    tabulators become spaces.
+    """
+    return "".join(character if _is_seen(character) else f"⟨U+{ord(character):04X}⟩" for character in _on_a_line(text))
+
+
+def _on_a_line(text: str) -> str:
+    return text.replace("\r\n", " ").translate({0x09: " ", 0x0A: " ", 0x0D: " "})
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in _UNSEEN
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def as_sentence(text: str) -> str:
+    """The text as a sentence: a capital at its beginning, a full stop at its end; "" stays ""."""
+    bare = text.strip()
+    return f"{capitalised(bare)}{'' if bare[-1:] in '.!?' else '.'}" if bare else ""
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in a row: "a, b and c"; of too many, the first and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {count(len(names) - most)} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def part_words(part: str) -> str:
+    """A slice's address in words: "attack=loss,fpr=0.01" is "attack loss, 1 % false alarms"."""
+    pairs: list[tuple[str, str]] = []
+    for piece in part.split(","):
+        key, is_pair, value = piece.partition("=")
+        if is_pair or not pairs:
+            pairs.append((key, value) if is_pair else ("", key))
+        else:
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")  # a comma within a name
+    named = dict(pairs)
+    if set(named) == {"attribute", "group"}:
+        return f"{named['attribute']}: {named['group']}"
+    return ", ".join(_piece(key, value) for key, value in pairs)
+
+
+def _piece(key: str, value: str) -> str:
+    if key in {"", "attribute", "category", "kind", "group", "class"}:
+        return value
+    if key == "repetitions" and value.isdigit():
+        return counted(int(value), "copy")
+    if key == "fpr":
+        try:
+            return f"{exact(float(value), 'rate')} false alarms"
+        except ValueError:
+            pass
+    return f"{key} {value}"
+
+
+def day(stamp: str) -> str:
+    """The date of an ISO 8601 time stamp: "23 November 2026"; what is no time stamp stays as it is."""
+    moment = _moment(stamp)
+    return stamp if moment is None else _date(moment)
+
+
+def minute(stamp: str) -> str:
+    """Date and time of an ISO 8601 time stamp, in UTC where it has a zone."""
+    moment = _moment(stamp)
+    if moment is None:
+        return stamp
+    zone = " UTC" if moment.tzinfo else ""
+    return f"{_date(moment)}, {moment:%H:%M}{zone}"
+
+
+def elapsed(start: str, end: str) -> str:
+    """The time from one ISO 8601 time stamp to another: "41 minutes"; "" where it cannot be told or is negative."""
+    first, last = _moment(start), _moment(end)
+    if first is None or last is None or (first.tzinfo is None) != (last.tzinfo is None) or last < first:
+        return ""
+    seconds = (last - first).total_seconds()
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return counted(int(seconds // size), noun)
+    return counted(int(seconds), "second")
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"  # strftime's names depend on the locale
+
+
+def _moment(stamp: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment
