@@ -480,7 +480,7 @@ class Compute(Strict):
     """Threads of the numerical libraries."""
     reproducible: bool = False
     """Derive differential privacy's noise from the seed: for tests and the demo; the noise is then not secret."""
-    batch_tokens: Positive = 8192
+    batch_tokens: Positive = 2048
     """Tokens computed at once when a model is asked."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     """How often a training writes a checkpoint it can continue from."""

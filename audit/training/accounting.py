@@ -93,6 +93,7 @@ def pld_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: 
     return _pld([(noise_multiplier, sample_rate, steps)], delta) if steps else 0.0
 
 
+@cache
 def noise_multiplier_for(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
     """The least noise that keeps a target, by the PRV accountant.
 

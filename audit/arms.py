@@ -1,0 +1,388 @@
+"""From an arm of the plan to a stored model: the base, given and trained arms, each with its identity."""
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from audit.config import WORLD, AuditConfig, LoraStrategy, Model, Training
+from audit.config import Frozen as FrozenLayers
+from audit.data.splits import Splits
+from audit.plan import ArmPlan, Head, Plan, head_of
+from audit.refusal import Refused
+from audit.store import digest, file_digest, read_json, write_json
+from audit.training.spec import (
+    Examples,
+    Frozen,
+    Full,
+    HeadOnly,
+    Lora,
+    PrivacySpec,
+    Strategy,
+    TrainingResult,
+    TrainingSpec,
+)
+from audit.units import Units, code_of_data, code_of_training, object_name, versions
+from probes.protocol import Items
+from reports.record import Identity, PrivacyRecord, SeedRecord, TrainingRecord
+
+_IDENTITY = TypeAdapter(Identity)
+_TRAINING = TypeAdapter(TrainingRecord)
+_PRIVACY = TypeAdapter(PrivacyRecord | None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """A model that can be loaded when a table asks for it.
+
+    Attributes:
+        source: Where it is loaded from.
+        head: The head it is loaded with; None for a base that has none to answer with.
+        record: Its seed, identity, training and privacy.
+        notes: What the training observed that the DP claim needs, as JSON.
+    """
+
+    source: Model
+    head: Head | None
+    record: SeedRecord
+    notes: dict[str, Any]
+
+
+def delta_for(units: int) -> float:
+    """The power of ten below 1 / (10 · units)."""
+    return float(10.0 ** (math.ceil(math.log10(1 / (10 * units))) - 1))
+
+
+def base_source(config: AuditConfig, units: Units) -> tuple[Model, dict[str, Any]]:
+    """Where the untouched model is loaded from, and what names its content.
+
+    The embedded world's model is pre-trained here; a folder is named by the hashes of its files, a hub model by its
+    pinned revision.
+    """
+    model = config.base_model
+    if model.name == WORLD:
+        inputs = _pretraining_inputs(config)
+        folder = units.obtain("pretrain", "model", inputs, lambda part: _pretrain(config, units, inputs, part))
+        return model.model_copy(update={"name": str(folder)}), {"pretrained": digest(inputs)}
+    folder = Path(model.name)
+    if folder.is_dir():
+        files = {
+            f.name: file_digest(f)
+            for f in sorted(folder.iterdir())
+            if f.suffix in {".safetensors", ".json", ".txt", ".model"}
+        }
+        return model, {"files": files, "tokenizer": model.tokenizer}
+    return model, {"hub": model.name, "revision": model.revision, "tokenizer": model.tokenizer}
+
+
+def _pretraining_inputs(config: AuditConfig) -> dict[str, Any]:
+    world = config.data.world
+    pretraining = config.base_model.pretraining
+    return {
+        "world": world.model_dump(mode="json") if world else None,
+        "pretraining": pretraining.model_dump(mode="json") if pretraining else None,
+        "threads": config.compute.threads,
+        "code": [code_of_data(), code_of_training()],
+        "versions": dict(versions()),
+    }
+
+
+def _pretrain(config: AuditConfig, units: Units, inputs: dict[str, Any], part: Path) -> None:
+    from audit.models import Loaded, save
+    from audit.world.pretraining import pretrain
+
+    model, tokenizer = pretrain(
+        config,
+        checkpoint_folder=_checkpoints(units, inputs),
+        on_progress=lambda share: units.observer.advance("pretrain", share),
+    )
+    save(Loaded(model=model, tokenizer=tokenizer, head="causal"), part)
+
+
+def base_model(config: AuditConfig, units: Units, source: Model, content: dict[str, Any]) -> StoredModel:
+    """The untouched model, as a control to be asked what it can answer."""
+    inputs = {"base": content, "task": config.task.model_dump(mode="json"), "code": code_of_training()}
+    folder = units.obtain("identify:base", "identity", inputs, lambda part: _identify(config, source, part))
+    return _stored(folder, source, seed=0)
+
+
+def given_model(config: AuditConfig, units: Units, arm: ArmPlan, classes: tuple[str, ...]) -> StoredModel:
+    """A model trained elsewhere."""
+    source = Model(name=str(arm.given), max_length=config.base_model.max_length)
+    files = {f.name: file_digest(f) for f in sorted(Path(source.name).iterdir()) if f.is_file()}
+    inputs = {
+        "given": files,
+        "task": config.task.model_dump(mode="json"),
+        "classes": list(classes),
+        "code": code_of_training(),
+    }
+
+    def write(part: Path) -> None:
+        from audit.models import check_classes, identity, load
+
+        head = head_of(config.kind, config.task)
+        if head == "classifier":
+            check_classes(source, classes)
+        loaded = load(source, head, classes)
+        _write(part, identity(loaded, config.task), loaded.head)
+
+    return _stored(units.obtain(f"identify:{arm.name}", "identity", inputs, write), source, seed=arm.seeds[0])
+
+
+def _identify(config: AuditConfig, source: Model, part: Path) -> None:
+    from audit.models import identity, load, own_head
+
+    wanted = head_of(config.kind, config.task)
+    loaded = load(source, wanted if wanted != "classifier" else own_head(source))
+    _write(part, identity(loaded, config.task), loaded.head)
+
+
+def _write(
+    part: Path,
+    identity: Identity,
+    head: str | None,
+    training: TrainingRecord | None = None,
+    privacy: PrivacyRecord | None = None,
+    notes: dict[str, Any] | None = None,
+) -> None:
+    write_json(
+        part / "arm.json",
+        {
+            "identity": _IDENTITY.dump_python(identity, mode="json"),
+            "head": head,
+            "training": _TRAINING.dump_python(training, mode="json") if training else None,
+            "privacy": _PRIVACY.dump_python(privacy, mode="json"),
+            "notes": notes or {},
+        },
+    )
+
+
+def _stored(folder: Path, source: Model, *, seed: int) -> StoredModel:
+    plain = read_json(folder / "arm.json")
+    return StoredModel(
+        source=source,
+        head=plain["head"],
+        record=SeedRecord(
+            seed=seed,
+            identity=_IDENTITY.validate_python(plain["identity"]),
+            training=_TRAINING.validate_python(plain["training"]) if plain["training"] else None,
+            privacy=_PRIVACY.validate_python(plain["privacy"]),
+        ),
+        notes=plain["notes"],
+    )
+
+
+def examples_of(arm: ArmPlan, splits: Splits) -> Items:
+    """What an arm is trained on: everything for a candidate, the audit's data for its twin."""
+    return splits.twin_examples() if arm.role == "twin" else splits.candidate_examples()
+
+
+def preflight(config: AuditConfig, plan: Plan, splits: Splits, source: Model) -> None:
+    """Refuse what cannot be trained as asked before anything is trained.
+
+    Raises:
+        Refused: A target that no noise reaches, a batch larger than the data, a delta too large, or a model whose
+            per-example gradients are not exact here.
+    """
+    private = [arm for arm in plan.arms if arm.source == "trained" and arm.privacy is not None]
+    if not private:
+        return
+    from audit.models import load
+    from audit.training.bookkeeping import check_supported
+    from audit.training.privacy import mechanism
+
+    model = load(source, head_of(config.kind, config.task), splits.classes, new_head=True).model
+    for arm in private:
+        recipe = _spec(config, arm, splits, 8)
+        examples = examples_of(arm, splits).n
+        try:
+            check_supported(model)
+            mechanism(_privacy(config, arm, splits, seed=0), recipe, examples)
+        except ValueError as error:
+            raise Refused(f"arms.{arm.twin_of or arm.name}: {error}") from error
+
+
+def trained_model(
+    config: AuditConfig,
+    units: Units,
+    arm: ArmPlan,
+    seed: int,
+    source: Model,
+    content: dict[str, Any],
+    splits: Splits,
+) -> StoredModel:
+    """A model trained here, from the untouched one."""
+    examples = examples_of(arm, splits)
+    inputs = {
+        "base": content,
+        "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
+        "training": arm.training.model_dump(mode="json") if arm.training else None,
+        "privacy": [arm.privacy.model_dump(mode="json"), _delta(arm, splits)] if arm.privacy else None,
+        "examples": examples.digest,
+        "seed": seed,
+        "max_length": source.max_length,
+        "threads": config.compute.threads,
+        "reproducible": config.compute.reproducible,
+        "code": code_of_training(),
+        "versions": dict(versions()),
+    }
+    name = f"train:{arm.name}@{seed}"
+
+    def write(part: Path) -> None:
+        _train(config, units, arm, seed, source, splits, part, _checkpoints(units, inputs))
+
+    folder = units.obtain(name, "model", inputs, write)
+    return _stored(
+        folder, source.model_copy(update={"name": str(folder), "revision": None, "tokenizer": None}), seed=seed
+    )
+
+
+def _checkpoints(units: Units, inputs: dict[str, Any]) -> Path:
+    """Where the training of a model keeps its checkpoints, under the model's own key."""
+    return units.store.checkpoints(object_name("model", inputs).removeprefix("model/"))
+
+
+def _train(
+    config: AuditConfig,
+    units: Units,
+    arm: ArmPlan,
+    seed: int,
+    source: Model,
+    splits: Splits,
+    part: Path,
+    checkpoints: Path,
+) -> None:
+    import torch
+
+    from audit.models import identity, load, longest, save, set_threads
+    from audit.training.train import train
+
+    set_threads(config.compute.threads)
+    torch.manual_seed(seed)  # a head that the checkpoint lacks is drawn from here
+    loaded = load(
+        source, head_of(config.kind, config.task), splits.classes, new_head=config.kind == "text-classification"
+    )
+    items = examples_of(arm, splits)
+    name = f"train:{arm.name}@{seed}"
+    examples = Examples(
+        texts=items["text"].tolist(),
+        pairs=items["text_pair"].tolist() if "text_pair" in items else None,
+        labels=items["label"].astype(int).tolist() if "label" in items else None,
+    )
+    try:
+        result = train(
+            loaded.model,
+            loaded.tokenizer,
+            examples,
+            _spec(config, arm, splits, longest(source, loaded)),
+            seed=seed,
+            privacy=_privacy(config, arm, splits, seed) if arm.privacy else None,
+            checkpoint_dir=checkpoints,
+            checkpoint_minutes=config.compute.checkpoint_minutes,
+            on_progress=lambda progress: units.observer.advance(name, progress.share),
+        )
+    except (ValueError, FloatingPointError) as error:  # a recipe that this model or these data do not bear
+        raise Refused(f"arms.{arm.twin_of or arm.name}: {error}") from error
+    save(loaded, part)
+    _write(
+        part,
+        identity(loaded, config.task),
+        loaded.head,
+        TrainingRecord(
+            examples=result.examples, steps=result.steps, final_loss=result.final_loss, truncated=result.truncated
+        ),
+        _privacy_record(result, splits) if result.privacy else None,
+        {"batch_sizes": list(result.batch_sizes), "frozen_untouched": result.frozen_untouched},
+    )
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _spec(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) -> TrainingSpec:
+    assert arm.training is not None
+    recipe = arm.training
+    task = config.task
+    words = tuple(task.label_words[c] for c in splits.classes) if task.label_words else None
+    return TrainingSpec(
+        task=config.kind,
+        head=head_of(config.kind, task),
+        max_length=max_length,
+        prompt=(task.prompt or "{text}") if words else None,
+        label_words=words,
+        label_loss_weight=recipe.label_loss_weight,
+        epochs=recipe.epochs,
+        max_steps=recipe.max_steps,
+        batch_size=recipe.batch_size,
+        micro_batch_size=recipe.micro_batch_size,
+        learning_rate=recipe.learning_rate,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        warmup_fraction=recipe.warmup_fraction,
+        schedule=recipe.schedule,
+        strategy=_strategy(recipe),
+        max_grad_norm=None if arm.privacy else recipe.max_grad_norm,
+        dropout=recipe.dropout,
+    )
+
+
+def _strategy(recipe: Training) -> Strategy:
+    chosen = recipe.strategy
+    if isinstance(chosen, FrozenLayers):
+        return Frozen(layers=chosen.frozen)
+    if isinstance(chosen, LoraStrategy):
+        return Lora(r=chosen.lora.r, alpha=chosen.lora.alpha, target_modules=chosen.lora.target_modules)
+    named: dict[str, Strategy] = {"full": Full(), "head": HeadOnly(), "lora": Lora()}
+    return named[chosen]
+
+
+def _delta(arm: ArmPlan, splits: Splits) -> float:
+    """The stated delta, or the default for the candidate's units, which its twin shares."""
+    assert arm.privacy is not None
+    return arm.privacy.delta or delta_for(splits.candidate_examples().n)
+
+
+def _privacy(config: AuditConfig, arm: ArmPlan, splits: Splits, seed: int) -> PrivacySpec:
+    assert arm.privacy is not None
+    return PrivacySpec(
+        epsilon=arm.privacy.epsilon,
+        noise_multiplier=arm.privacy.noise_multiplier,
+        delta=_delta(arm, splits),
+        max_grad_norm=arm.privacy.max_grad_norm,
+        # Arms must not share their noise: a difference of two published models would then be free of it.
+        reproducible_seed=int(digest([seed, arm.name])[:15], 16) if config.compute.reproducible else None,
+    )
+
+
+def _privacy_record(result: TrainingResult, splits: Splits) -> PrivacyRecord:
+    kept = result.privacy
+    assert kept is not None
+    sizes = result.batch_sizes
+    return PrivacyRecord(
+        epsilon=kept.epsilon,
+        delta=kept.delta,
+        unit="example",
+        noise_multiplier=kept.noise_multiplier,
+        max_grad_norm=kept.max_grad_norm,
+        sample_rate=kept.sample_rate,
+        steps=kept.steps,
+        units=result.examples,
+        expected_batch_size=kept.expected_batch_size,
+        accountants={name.upper(): value for name, value in (kept.epsilons or {}).items()},
+        realised_mean_batch=sum(sizes) / len(sizes) if sizes else None,
+        largest_person=splits.quality.largest_person,
+        secret_noise=kept.secret_noise,
+    )
+
+
+def as_trained(config: AuditConfig, items: Items, classes: tuple[str, ...]) -> Items:
+    """The items with their text as a causal model that classifies by a word is trained on it: prompt, text and word."""
+    words = config.task.label_words or {}
+    prompt = config.task.prompt or "{text}"
+    shown = [
+        f"{prompt.replace('{text}', text)} {words[classes[int(label)]]}"
+        for text, label in zip(items["text"], items["label"], strict=True)
+    ]
+    return items.assign(text=shown)

@@ -1,0 +1,168 @@
+"""From a config to the arms, the probes put to each, and the units of work."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from audit.config import TWIN, AuditConfig, Claims, Policy, Privacy, Task, Training
+from probes.catalog import defaults, instantiate
+from probes.protocol import Probe
+from probes.results import Role
+
+Head = Literal["classifier", "causal", "masked"]
+
+
+def head_of(kind: str, task: Task) -> Head:
+    """The head an arm needs: a causal model may classify by the log-probability of a label word."""
+    if kind == "text-classification":
+        return "causal" if task.label_words else "classifier"
+    return "causal" if kind == "causal-lm" else "masked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmPlan:
+    """One arm as planned.
+
+    Attributes:
+        name: Its name; the twin of "dp" is "dp-twin".
+        role: What it is for.
+        source: Where its weights come from.
+        twin_of: For a twin, the arm it is the twin of.
+        training: Its recipe, None where it is not trained here.
+        privacy: Its differential privacy, if any.
+        claims: What is claimed of it.
+        given: Folder of a model trained elsewhere.
+        seeds: Its training seeds; an arm that is not trained has one.
+        probes: What is put to it, by the probes' names in the config.
+    """
+
+    name: str
+    role: Role
+    source: Literal["trained", "given", "base"]
+    twin_of: str | None
+    training: Training | None
+    privacy: Privacy | None
+    claims: Claims | None
+    given: str | None
+    seeds: tuple[int, ...]
+    probes: Mapping[str, Probe]
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is trained with differential privacy here, or claims to have been elsewhere."""
+        return self.privacy is not None or self.claims is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an audit will do.
+
+    Attributes:
+        arms: In the config's order, twins after them.
+        probes: All probes, by their names in the config.
+        contrasts: Pairs (arm, reference) that are compared.
+    """
+
+    arms: tuple[ArmPlan, ...]
+    probes: Mapping[str, Probe]
+    contrasts: tuple[tuple[str, str], ...]
+
+    def arm(self, name: str) -> ArmPlan:
+        """The arm of that name."""
+        return next(a for a in self.arms if a.name == name)
+
+    def runs(self) -> Iterator[tuple[ArmPlan, int]]:
+        """Each arm with each of its seeds."""
+        for arm in self.arms:
+            for seed in arm.seeds:
+                yield arm, seed
+
+    @property
+    def needs_canaries(self) -> bool:
+        """Whether a probe asks about canaries."""
+        return any(probe.name == "canaries" for probe in self.probes.values())
+
+
+def make_plan(config: AuditConfig) -> Plan:
+    """The plan of a config.
+
+    Raises:
+        ValueError: A probe that does not exist, or a parameter that it does not have.
+    """
+    probes = _probes(config)
+    named = [_arm(config, name, probes) for name in config.arms]
+    twins = [_twin(config, arm, probes) for arm in named if arm.source == "trained" and _on(probes, "twin")]
+    arms = (*named, *twins)
+    return Plan(arms=arms, probes=probes, contrasts=tuple(_contrasts(config, arms)))
+
+
+def _probes(config: AuditConfig) -> dict[str, Probe]:
+    wanted = config.probes if config.probes is not None else {name: {} for name in defaults(config.kind)}
+    return {name: instantiate(name, parameters) for name, parameters in wanted.items()}
+
+
+def _on(probes: Mapping[str, Probe], role: Role) -> dict[str, Probe]:
+    chosen = {name: probe for name, probe in probes.items() if role in probe.roles}
+    # A twin exists for the privacy probes alone; without one of them there is nothing to make it for.
+    if role == "twin" and not any(probe.pillar == "privacy" for probe in chosen.values()):
+        return {}
+    return chosen
+
+
+def _arm(config: AuditConfig, name: str, probes: Mapping[str, Probe]) -> ArmPlan:
+    arm = config.arms[name]
+    source, role = config.source_of(name), config.role_of(name)
+    trained = source == "trained"
+    return ArmPlan(
+        name=name,
+        role=role,
+        source=source,
+        twin_of=None,
+        training=config.training_of(name) if trained else None,
+        privacy=arm.privacy,
+        claims=arm.claims,
+        given=arm.given,
+        seeds=tuple(config.seeds.training + i for i in range(arm.seeds if trained else 1)),
+        probes=_on(probes, role),
+    )
+
+
+def _twin(config: AuditConfig, arm: ArmPlan, probes: Mapping[str, Probe]) -> ArmPlan:
+    return ArmPlan(
+        name=arm.name + TWIN,
+        role="twin",
+        source="trained",
+        twin_of=arm.name,
+        training=arm.training,
+        privacy=arm.privacy,
+        claims=arm.claims,
+        given=None,
+        seeds=arm.seeds[:1],
+        probes=_on(probes, "twin"),
+    )
+
+
+def _contrasts(config: AuditConfig, arms: Sequence[ArmPlan]) -> Iterator[tuple[str, str]]:
+    """Each candidate against the one to be deployed (else the first) and the untouched base; their twins likewise.
+
+    Of two, a private arm stands first: the difference says what privacy changed. What a gate compares comes along.
+    """
+    names = {arm.name for arm in arms}
+    candidates = [arm for arm in arms if arm.role == "candidate"]
+    pairs: dict[tuple[str, str], None] = {}
+    anchor = next((arm for arm in candidates if config.deploy in (None, arm.name)), None)
+    for arm in candidates:
+        if anchor is not None and arm is not anchor:
+            is_turned = anchor.is_private and not arm.is_private
+            pairs[(anchor.name, arm.name) if is_turned else (arm.name, anchor.name)] = None
+        for base in (b.name for b in arms if b.source == "base" and b is not arm):
+            pairs[arm.name, base] = None
+    if isinstance(config.gates, Policy):
+        for gate in config.gates.gates:
+            judged = gate.arm or config.deploy
+            if gate.reference is not None and judged is not None and judged != gate.reference:
+                pairs[judged, gate.reference] = None
+    for ours, theirs in list(pairs):
+        if ours + TWIN in names and theirs + TWIN in names:
+            pairs[ours + TWIN, theirs + TWIN] = None
+    yield from pairs
