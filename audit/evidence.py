@@ -1,0 +1,94 @@
+"""The stored rows of a finished run, and numbers recomputed from them: no model, no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audit.asking import FACTS, Answered, generator
+from audit.compare import Values, answers_of, difference, pooled
+from audit.refusal import Refused
+from audit.store import RunFolder, file_digest, read_json
+from probes.catalog import instantiate
+from probes.protocol import HasStatistics, Key, Probe
+from probes.results import Finding, NotMeasured, Value
+
+
+def stored_answers(folder: RunFolder) -> list[Answered]:
+    """The answers in a run's folder, in the order of their names.
+
+    Raises:
+        Refused: Rows that are not there any more, or a probe that this version does not have as it was.
+    """
+    return [_answered(path) for path in sorted(folder.rows.glob("*/*.json"))]
+
+
+def _answered(path: Path) -> Answered:
+    plain = read_json(path)
+    rows = path.with_suffix(".parquet")
+    if not rows.is_file():
+        raise Refused(f"{rows}: the rows were deleted; nothing can be recomputed from them")
+    probe = _probe(path, plain)
+    return Answered(
+        arm=plain["arm"],
+        seed=plain["seed"],
+        name=plain["name"],
+        probe=probe,
+        facts=FACTS.validate_python(plain["facts"]),
+        comparability=plain["comparability"],
+        rows_path=rows,
+        rows_key=file_digest(rows),
+    )
+
+
+def _probe(path: Path, plain: Mapping[str, Any]) -> Probe:
+    """The probe that made the rows, with its parameters."""
+    name, version = plain["probe"], plain["version"]
+    use = "use the version of finetune-audit that measured"
+    try:
+        probe = instantiate(name, plain["parameters"])
+    except ValueError as error:
+        raise Refused(f"{path}: {error}; {use}") from error
+    if probe.version != version:
+        raise Refused(f"{path}: probe {name} is version {probe.version} here, {version} there; {use}")
+    return probe
+
+
+@dataclass
+class Evidence:
+    """Numbers at any level of confidence, recomputed from a run's rows; each is computed once.
+
+    Attributes:
+        answers: The run's answers.
+        seed: Seed of the arithmetic.
+    """
+
+    answers: Sequence[Answered]
+    seed: int
+    _known: dict[tuple[str, ...], Values] = field(default_factory=dict)
+
+    def value(self, arm: str, name: str, key: Key, level: float) -> Value:
+        """What speaks for an arm: over its seeds where it has several, else of its one run."""
+        runs = answers_of(self.answers, arm, name)
+        if not runs:
+            return NotMeasured(reason=f"{name} has no rows on {arm}")
+        cache = (arm, name, repr(level))
+        if cache not in self._known:
+            self._known[cache] = self._values(runs, level)
+        return self._known[cache].get(key) or NotMeasured(reason=f"{name} found no {key[0]} [{key[1]}] on {arm}")
+
+    def _values(self, runs: list[Answered], level: float) -> Values:
+        if len(runs) > 1 and isinstance(runs[0].probe, HasStatistics):
+            return pooled(runs, generator(self.seed, runs[0].name), level)
+        found = runs[0].recomputed(self.seed, level)
+        return {(f.metric, f.slice): f.estimate for f in found if isinstance(f, Finding)}
+
+    def difference(self, arm: str, reference: str, name: str, key: Key, level: float) -> Value:
+        """The paired difference of two arms."""
+        ours, theirs = answers_of(self.answers, arm, name), answers_of(self.answers, reference, name)
+        if not ours or not theirs:
+            return NotMeasured(reason=f"{name} has no rows on {arm if not ours else reference}")
+        cache = (arm, reference, name, repr(level))
+        if cache not in self._known:
+            self._known[cache] = difference(ours, theirs, generator(self.seed, name), level)
+        return self._known[cache].get(key) or NotMeasured(reason=f"{name} has no difference in {key[0]} [{key[1]}]")

@@ -1,0 +1,354 @@
+"""Run a plan: prepare the data, seal, train the arms, ask, compare, and file the record.
+
+Units that are done are found, not done again; a killed run continues where it was.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from audit import arms, assemble, compare
+from audit.arms import StoredModel
+from audit.asking import Answered, Asking, Measured, broken, not_measured
+from audit.config import AuditConfig, Policy
+from audit.data.splits import Splits
+from audit.plan import ArmPlan, Head, Plan
+from audit.preparation import prepared
+from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json, write_text
+from audit.units import Observer, Units, code_of_project
+from audit.world.pairs import name_swaps, stereotype_pairs
+from probes.protocol import Ask, Decision, Facts, Items, PrivacyClaim, Probe, Subject
+from probes.results import NotApplicable
+from reports.record import AuditRecord, RunInfo, UnitOutcome, dumps, load_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a run is asked to do.
+
+    Attributes:
+        config: The config, its files and folders as absolute paths.
+        as_written: The same with files and folders as they are written, which say nothing of this machine.
+        plan: Its plan.
+        store: Where objects lie.
+        folder: The run's folder.
+        changes: Settings given on the command line.
+        coins: Seed of the coins: the config's, or a fresh one.
+    """
+
+    config: AuditConfig
+    as_written: AuditConfig
+    plan: Plan
+    store: Store
+    folder: RunFolder
+    changes: tuple[str, ...] = ()
+    coins: int = 0
+
+
+@dataclass
+class Found:
+    """What has been found so far."""
+
+    answers: list[Answered] = field(default_factory=list)
+    unmeasured: list[UnitOutcome] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One ask of a probe that is to be put to a run of an arm."""
+
+    arm: ArmPlan
+    seed: int
+    name: str
+    probe: Probe
+    facts: Facts
+    asks: Mapping[str, Ask]
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def run(order: Order, observer: Observer) -> AuditRecord:
+    """Do what is not yet done, and write `record.json`, the rows and `run.json`.
+
+    Raises:
+        ValueError: Data or a model that the audit refuses, in one sentence.
+    """
+    private_folder(order.folder.path)
+    units = Units(store=order.store, folder=order.folder, observer=observer)
+    started = now()
+    splits = prepared(order.config, order.as_written, order.store, units, plan=order.plan, coins=order.coins)
+    sealed_at = _seal(order, splits)
+    _write_run(order, units, started, sealed_at, "running")
+    models = _models(order, units, splits)
+    found = _ask(order, units, splits, models)
+    seeds = compare.over_seeds(order.plan, found.answers, units, order.config.seeds.probe)
+    contrasts = compare.contrasts(order.plan, found.answers, units, order.config.seeds.probe)
+    record = assemble.record(
+        config=order.as_written,
+        plan=order.plan,
+        splits=splits,
+        models=models,
+        answers=found.answers,
+        over_seeds=seeds,
+        contrasts=contrasts,
+        unmeasured=tuple(found.unmeasured),
+        gates=read_json(order.folder.seal)["gates"],
+        changes=order.changes,
+    )
+    write_text(order.folder.record, dumps(record))
+    assemble.write_rows(order.folder, order.as_written, found.answers)
+    write_json(order.folder.config, order.as_written.model_dump(mode="json"))  # its gates may be others by now
+    order.folder.cleaning.unlink(missing_ok=True)  # the rows are whole again
+    order.folder.write_manifest()
+    status = "incomplete" if record.coverage.errors else "complete"
+    _write_run(order, units, started, sealed_at, status)
+    return record
+
+
+def _seal(order: Order, splits: Splits) -> str:
+    """Fix config, gates and coins before anything is measured; what was sealed once stays sealed.
+
+    Gates that are changed afterwards do not break the seal: the verdict is given on the new ones, and says so.
+    """
+    config = order.as_written
+    gates = config.gates.model_dump(mode="json") if isinstance(config.gates, Policy) else None
+    seal = {
+        "config": digest(config.model_dump(mode="json", exclude={"gates", "report"})),
+        "gates": digest(gates) if gates else None,
+        "coins": splits.commitment,
+        "coins_seed": order.coins,
+        "sealed_at": now(),
+    }
+    if not order.folder.config.is_file():
+        write_json(order.folder.config, config.model_dump(mode="json"))
+    if order.folder.seal.is_file():
+        before = read_json(order.folder.seal)
+        if all(before.get(key) == seal[key] for key in ("config", "coins")):
+            return str(before["sealed_at"])
+    write_json(order.folder.seal, seal)
+    return str(seal["sealed_at"])
+
+
+def _models(order: Order, units: Units, splits: Splits) -> dict[tuple[str, int], StoredModel]:
+    """Each run of each arm as a stored model; the untouched base under ("", 0) as well."""
+    source, content = arms.base_source(order.config, units)
+    if not all(_is_trained(order, arm, seed) for arm, seed in order.plan.runs()):
+        arms.preflight(order.config, order.plan, splits, source)
+    base = arms.base_model(order.config, units, source, content)
+    models = {("", 0): base}
+    for arm, seed in order.plan.runs():
+        if arm.source == "base":
+            models[arm.name, seed] = base
+        elif arm.source == "given":
+            models[arm.name, seed] = arms.given_model(order.config, units, arm, splits.classes)
+        else:
+            models[arm.name, seed] = arms.trained_model(order.config, units, arm, seed, source, content, splits)
+    return models
+
+
+def _is_trained(order: Order, arm: ArmPlan, seed: int) -> bool:
+    """Whether an arm need not be trained, or was in an earlier turn of this run."""
+    if arm.source != "trained":
+        return True
+    known = load_run(order.folder.run).objects.get(unit_of_training(arm.name, seed))
+    return known is not None and order.store.has(*known.split("/"))
+
+
+def _ask(order: Order, units: Units, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Found:
+    """Put every probe to every arm it is for; models are loaded one at a time."""
+    found = Found()
+    loader = _Loader(order, splits)
+    asking = Asking(
+        units=units,
+        subject_of=loader.subject,
+        settings=settings_of(order.config),
+        seed=order.config.seeds.probe,
+    )
+    questions = list(_questions(order, splits, models, found))
+    for question in questions:
+        unit = unit_of_probe(question.arm.name, question.seed, question.name)
+        try:
+            tables = _tables(asking, question, models)
+            answered = asking.summarize(
+                question.arm.name, question.seed, question.name, question.probe, question.facts, tables
+            )
+            found.answers.append(answered)
+        except NotApplicable as reason:
+            found.unmeasured.append(not_measured(unit, question.arm.name, question.name, reason))
+        except Exception as error:  # one probe that breaks must not take the others' results with it
+            found.unmeasured.append(broken(unit, question.arm.name, question.name, error))
+            units.observer.say(f"{unit}: {found.unmeasured[-1].reason}")
+    return found
+
+
+def _questions(
+    order: Order, splits: Splits, models: Mapping[tuple[str, int], StoredModel], found: Found
+) -> list[Question]:
+    """All questions, those of one model together."""
+    questions = []
+    for arm, seed in order.plan.runs():
+        facts = facts_of(order.config, splits, arm, models[arm.name, seed], models["", 0])
+        data = data_of(order.config, splits, arm, facts)
+        for name, probe in arm.probes.items():
+            unit = unit_of_probe(arm.name, seed, name)
+            try:
+                asks = probe.needs(facts, data)
+                questions.append(Question(arm=arm, seed=seed, name=name, probe=probe, facts=facts, asks=asks))
+            except NotApplicable as reason:
+                found.unmeasured.append(not_measured(unit, arm.name, name, reason))
+            except Exception as error:  # as above
+                found.unmeasured.append(broken(unit, arm.name, name, error))
+    return questions
+
+
+def _tables(asking: Asking, question: Question, models: Mapping[tuple[str, int], StoredModel]) -> dict[str, Measured]:
+    tables = {}
+    for name, ask in question.asks.items():
+        of_base = ask.of == "base"
+        model = models["", 0] if of_base else models[question.arm.name, question.seed]
+        tables[name] = asking.measure(unit_of_ask(question.arm.name, question.seed, ask), ask, model)
+    return tables
+
+
+def settings_of(config: AuditConfig) -> dict[str, Any]:
+    """What else can change a score: part of a table's key."""
+    return {
+        "max_length": config.base_model.max_length,
+        "batch_tokens": config.compute.batch_tokens,
+        "threads": config.compute.threads,
+    }
+
+
+def unit_of_training(arm: str, seed: int) -> str:
+    """The name of the unit that trains an arm."""
+    return f"train:{arm}@{seed}"
+
+
+def unit_of_ask(arm: str, seed: int, ask: Ask) -> str:
+    """The name of the unit that measures a table."""
+    whose = "base" if ask.of == "base" else f"{arm}@{seed}"
+    return f"ask:{whose}:{ask.table.name}:{ask.on.digest[:8]}"
+
+
+def unit_of_probe(arm: str, seed: int, name: str) -> str:
+    """The name of the unit that summarizes a probe on a run of an arm."""
+    return f"probe:{arm}@{seed}:{name}"
+
+
+class _Loader:
+    """Loads stored models for asking, and keeps the last two: an arm and its base."""
+
+    def __init__(self, order: Order, splits: Splits) -> None:
+        self._order = order
+        self._splits = splits
+        self._kept: dict[str, Subject] = {}
+
+    def subject(self, unit: str, model: StoredModel) -> Subject:
+        """The model, ready to be asked."""
+        from audit import models
+
+        key = model.record.identity.weights
+        if key not in self._kept:
+            while len(self._kept) > 1:
+                self._kept.pop(next(iter(self._kept)))
+            if model.head is None:
+                raise NotApplicable("the untouched base has no head of its own")
+            config = self._order.config
+            models.set_threads(config.compute.threads)
+            loaded = models.load(model.source, model.head, self._splits.classes)
+            longest = models.longest(config.base_model, loaded)
+            name = unit.split(":")[1]
+            self._kept[key] = models.subject(
+                name,
+                loaded,
+                config.task,
+                self._splits.classes,
+                max_length=longest,
+                batch_tokens=config.compute.batch_tokens,
+            )
+        return self._kept[key]
+
+
+def facts_of(config: AuditConfig, splits: Splits, arm: ArmPlan, model: StoredModel, base: StoredModel) -> Facts:
+    """What the probes may know of an arm."""
+    head: Head = model.head or "classifier"
+    same_head = base.head == head and head != "classifier"
+    return Facts(
+        arm=arm.name,
+        role=arm.role,
+        seed=model.record.seed,
+        head=head,
+        task=config.kind,
+        classes=splits.classes,
+        decision=decision_of(config, splits.classes),
+        groups=splits.groups,
+        base_is_comparable=same_head,
+        claim=claim_of(arm, model),
+        seeds=config.seeds.model_dump(),
+    )
+
+
+def decision_of(config: AuditConfig, classes: tuple[str, ...]) -> Decision:
+    """The config's decision rule over class indices."""
+    rule = config.task.decision
+    if isinstance(rule, str):
+        return Decision()
+    return Decision(positive=classes.index(rule.class_name), threshold=rule.threshold)
+
+
+def claim_of(arm: ArmPlan, model: StoredModel) -> PrivacyClaim | None:
+    """The differential privacy an arm claims: what is only claimed goes before what was accounted."""
+    if arm.claims is not None:
+        return PrivacyClaim(epsilon=arm.claims.epsilon, delta=arm.claims.delta)
+    kept = model.record.privacy
+    if kept is None or kept.epsilon is None:
+        return None
+    return PrivacyClaim(
+        epsilon=kept.epsilon,
+        delta=kept.delta,
+        noise_multiplier=kept.noise_multiplier,
+        sample_rate=kept.sample_rate,
+        steps=kept.steps,
+        accounted=True,
+    )
+
+
+def data_of(config: AuditConfig, splits: Splits, arm: ArmPlan, facts: Facts) -> dict[str, Items]:
+    """The items a probe may ask about; where a causal model classifies by a word, members are shown as trained on."""
+    data = dict(splits.probe_data(arm.role))
+    if config.data.world is not None:  # a language of its own has questions of its own
+        data |= {"pairs": stereotype_pairs(), "name_swaps": name_swaps(config.data.world)}
+    if facts.head == "causal" and facts.task == "text-classification":
+        for name in ("pool", "canaries", "canary_references"):
+            if name in data and "label" in data[name]:
+                data[name] = arms.as_trained(config, data[name], splits.classes)
+    return data
+
+
+def _write_run(order: Order, units: Units, started: str, sealed_at: str, status: Any) -> None:
+    timings: dict[str, Any] = {}
+    if order.folder.run.is_file():
+        before = load_run(order.folder.run)
+        timings, started = dict(before.timings), before.started
+        if status == "running":
+            return  # what was written before stands with the record until there is a new one
+        if before.status == status and not units.timings and dict(before.objects) == units.keys:
+            return  # nothing was done: a second look leaves the folder as it is
+    info = RunInfo(
+        run_id=order.folder.run_id,
+        status=status,
+        started=started,
+        finished=None if status == "running" else now(),
+        sealed_at=sealed_at,
+        host={"machine": platform.machine(), "system": platform.platform(), "processors": str(os.cpu_count())},
+        timings={**timings, **units.timings},
+        objects=dict(units.keys),
+        tool_version=code_of_project()[:12],
+    )
+    write_text(order.folder.run, dumps(info))
