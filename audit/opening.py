@@ -1,0 +1,116 @@
+"""From a config file to an order that can be carried out: read, checked, planned, and given its folder."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit.execute import Order
+from audit.mistakes import ConfigError
+from audit.plan import Plan, make_plan
+from audit.reading import Loaded, read
+from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json
+from audit.validate import check
+from probes.catalog import PROBES, find, instantiate
+from probes.protocol import Probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A config without mistakes, and its plan."""
+
+    loaded: Loaded
+    plan: Plan
+
+
+def opened(path: Path, changes: Sequence[str] = ()) -> Opened:
+    """Read a config file, check it, and plan it.
+
+    Raises:
+        ConfigError: All its mistakes.
+    """
+    loaded = read(path, changes)
+    metrics_of = {name: frozenset(probe.metrics) for name, probe in _known_probes(loaded).items()}
+    mistakes = check(loaded, metrics_of, instantiate)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Opened(loaded=loaded, plan=make_plan(loaded.config))
+
+
+def _known_probes(loaded: Loaded) -> dict[str, type[Probe]]:
+    """Our own probes, and those of third parties that the config names."""
+    known = dict(PROBES)
+    for name in loaded.config.probes or {}:
+        with suppress(ValueError):
+            known[name] = find(name)
+    return known
+
+
+def ordered(opened: Opened, runs: Path, *, fresh_coins: bool = False) -> Order:
+    """An order for an opened config: the run's folder is named by title, config and counter.
+
+    The same config goes on in the same folder; fresh coins take the next number. Gates and the report's settings are
+    no part of the name: changing them changes no number.
+    """
+    config = loaded_title(opened.loaded)
+    shared = config.as_written.model_dump(mode="json", exclude={"gates", "report"})
+    stem = f"{slug(config.config.title or '')}-{digest(shared)[:8]}"
+    folder = (
+        _with_fresh_coins(runs, stem) if fresh_coins else RunFolder(runs / f"{stem}-{max(_counter(runs, stem), 1)}")
+    )
+    coins = read_json(folder.seal)["coins_seed"] if folder.seal.is_file() else config.config.seeds.coins
+    return Order(
+        config=config.config,
+        as_written=config.as_written,
+        plan=opened.plan,
+        store=Store(runs),
+        folder=folder,
+        changes=config.changes,
+        coins=coins,
+    )
+
+
+def _with_fresh_coins(runs: Path, stem: str) -> RunFolder:
+    """A new folder with the next number, in whose seal new coins are written before anything else is done.
+
+    So an interrupted run goes on with the coins it drew.
+    """
+    private_folder(runs)
+    number = _counter(runs, stem) + 1
+    while True:
+        folder = RunFolder(runs / f"{stem}-{number}")
+        try:
+            folder.path.mkdir(mode=0o700)
+        except FileExistsError:  # another process took the number
+            number += 1
+            continue
+        write_json(folder.seal, {"coins_seed": secrets.randbits(128)})
+        return folder
+
+
+def loaded_title(loaded: Loaded) -> Loaded:
+    """The same with the file's name as title where the file gives none."""
+    if loaded.config.title:
+        return loaded
+    title = {"title": loaded.path.stem}
+    return Loaded(
+        config=loaded.config.model_copy(update=title),
+        as_written=loaded.as_written.model_copy(update=title),
+        path=loaded.path,
+        changes=loaded.changes,
+        lines=loaded.lines,
+    )
+
+
+def slug(title: str) -> str:
+    """The title in letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "audit"
+
+
+def _counter(runs: Path, stem: str) -> int:
+    """The highest number among the runs of a config; 0 where there is none."""
+    return max(
+        (int(p.name.rsplit("-", 1)[1]) for p in runs.glob(f"{stem}-*") if p.name[len(stem) + 1 :].isdigit()), default=0
+    )
