@@ -1,0 +1,1 @@
+"""The embedded world: a small language, its people and their tickets, with defects planted in known sizes."""

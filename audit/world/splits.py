@@ -1,0 +1,114 @@
+"""The embedded world's data as an audit's splits: tickets to train on, to test on, coins, and secrets to plant."""
+
+import numpy as np
+
+from audit.config import AuditConfig, Canaries, World
+from audit.data.canaries import make_canaries
+from audit.data.coins import commitment, fair_coins, generator, pseudonym
+from audit.data.files import DataError
+from audit.data.quality import data_quality
+from audit.data.splits import Splits
+from audit.world.defects import defects_of
+from audit.world.language import CARD, CLASSES, CUSTOMER, DOMAINS, Domain, vocabulary
+from audit.world.texts import CARD_DIGITS, ticket
+from probes.protocol import Items
+
+GROUPS = ("region", "gender")
+
+VALIDATION = 4
+"""One validation ticket for so many test tickets."""
+
+CUSTOMER_CARD = CARD.format(owner=CUSTOMER, secret="{secret}")
+"""The sentence that secrets are planted in where the config names none."""
+
+SECRETS = Canaries(kind="secret", count=200, template=CUSTOMER_CARD, digits=CARD_DIGITS)
+"""What is planted where the config is silent."""
+
+
+def splits(config: AuditConfig, *, salt: str) -> Splits:
+    """The data of an audit of the embedded world.
+
+    Every ticket is drawn by itself and has a customer of its own, so each is a cluster of its own: texts from the same
+    frame are alike without being copies. Tickets follow from the world's seed, coins and secrets from `seeds.coins`.
+
+    Args:
+        config: The audit; its world, canaries and seeds are read.
+        salt: What identifiers are hashed with.
+
+    Raises:
+        DataError: A canary that the world's language cannot say.
+    """
+    world, seed = config.data.world or World(), config.seeds.coins
+    mail, chat = DOMAINS
+    tickets = _tickets(world, "train", mail, world.core + world.pool, salt)
+    is_pool = np.arange(tickets.n) >= world.core
+    pool = tickets.take(is_pool).assign(is_member=fair_coins(seed, "pool coins", world.pool))
+    train = tickets.assign(in_pool=is_pool)
+    specs = [_said_here(spec) for spec in config.data.canaries or (SECRETS,)]
+    canaries, references = make_canaries(specs, tickets.take(~is_pool), classes=len(CLASSES), seed=seed, salt=salt)
+    if references is not None:  # planted canaries end in a verdict, so what they are ranked among does too
+        labels = generator(seed, "reference labels").integers(len(CLASSES), size=references.n)
+        references = references.assign(label=labels)
+    validation = _tickets(world, "validation", mail, max(1, world.test // VALIDATION), salt)
+    test = _tickets(world, "test", mail, world.test, salt)
+    domains: dict[str, Items] = {chat: _tickets(world, f"domain:{chat}", chat, world.test, salt)}
+    quality = data_quality(
+        train=train,
+        pool=pool,
+        validation=validation,
+        test=test,
+        domains=domains,
+        canaries=canaries,
+        groups=GROUPS,
+        read=train.n + validation.n + 2 * world.test,
+        bad={},
+    )
+    return Splits(
+        train=train,
+        pool=pool,
+        validation=validation,
+        test=test,
+        domains=domains,
+        canaries=canaries,
+        canary_references=references,
+        classes=CLASSES,
+        groups=GROUPS,
+        quality=quality,
+        commitment=commitment(salt, pool, canaries),
+    )
+
+
+def _tickets(world: World, name: str, domain: Domain, count: int, salt: str) -> Items:
+    """Tickets of one domain; each split has draws of its own."""
+    rng, defects = generator(world.seed, f"world {name}"), defects_of(world)
+    drawn = [ticket(rng, defects, domain) for _ in range(count)]
+    ids = [pseudonym(salt, "world", name, place) for place in range(count)]
+    return Items(
+        {
+            "item_id": ids,
+            "cluster": ids,
+            "text": [one.text for one in drawn],
+            "label": np.array([one.label for one in drawn], dtype=np.int64),
+            "person": [pseudonym(salt, "person", name, place) for place in range(count)],
+            "domain": [domain] * count,
+            "group:region": [one.customer.region for one in drawn],
+            "group:gender": [one.customer.gender for one in drawn],
+        }
+    )
+
+
+def _said_here(spec: Canaries) -> Canaries:
+    """The canaries in this world's sentence, if its language can say them."""
+    if spec.kind != "secret" or spec.secret == "key":
+        asked = f"secret: {spec.secret}" if spec.kind == "secret" else f"kind: {spec.kind}"
+        raise DataError(
+            f"data.canaries: the embedded world knows no words but its own; got {asked}; plant digits or cards"
+        )
+    template = CUSTOMER_CARD if spec.template is None else spec.template
+    unknown = set(template.replace("{secret}", "").lower().split()) - set(vocabulary())
+    if unknown:
+        raise DataError(
+            f"data.canaries: template must be made of the embedded world's words; got {min(unknown)!r};"
+            f" {CUSTOMER_CARD!r} will do"
+        )
+    return spec.model_copy(update={"template": template})
