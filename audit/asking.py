@@ -80,8 +80,16 @@ def fields_of(thing: Any) -> dict[str, Any]:
     """The parameters of a probe or table as JSON; items by their digest."""
     if not is_dataclass(thing):
         return {}
-    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
-    return {k: v.digest if isinstance(v, Items) else _ANY.dump_python(v, mode="json") for k, v in values.items()}
+    return {field.name: _plain(getattr(thing, field.name)) for field in fields(thing)}
+
+
+def _plain(value: Any) -> Any:
+    """Items by their digest, files by their name: where they lie on this machine is no parameter."""
+    if isinstance(value, Items):
+        return value.digest
+    if isinstance(value, str | Path) and Path(value).is_absolute():
+        return Path(value).name
+    return _ANY.dump_python(value, mode="json")
 
 
 @dataclass

@@ -215,13 +215,13 @@ def gate(run: Path, as_json: bool) -> None:
     sys.exit(_gate(_finished(run), as_json))
 
 
-def _gate(folder: "RunFolder", as_json: bool) -> int:
+def _gate(folder: "RunFolder", as_json: bool, *, again: bool = True) -> int:
     from audit.gate import exit_code
-    from audit.judging import judge, write_judgement, write_reports
+    from audit.judging import judge, standing, write_judgement, write_reports
     from reports.record import load_record
 
     _whole(folder)
-    judgement = judge(folder)
+    judgement = (None if again else standing(folder)) or judge(folder)
     errors = load_record(folder.record).coverage.errors
     document: dict[str, Any] = {"run": str(folder.path), "report": str(folder.report), "errors": errors}
     if judgement is None:
@@ -264,7 +264,7 @@ def _named(gate_id: str, level: str) -> str:
 def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Validate, run, judge and report; all artefacts first, the verdict as exit code last."""
     folder, _ = _run(config, changes, runs, fresh_coins, quiet)
-    sys.exit(_gate(folder, as_json))
+    sys.exit(_gate(folder, as_json, again=False))
 
 
 @main.command()

@@ -1,13 +1,14 @@
 """Summaries over an arm's seeds, and paired differences between arms."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from audit.asking import DRAWS, Answered, generator
+from audit.asking import DRAWS, Answered, broken, generator
 from audit.plan import Plan
 from audit.store import read_json, write_json
 from audit.units import Units, code_of_arithmetic
@@ -15,6 +16,7 @@ from probes.protocol import HasStatistics, Key, Probe, Rows
 from probes.results import Value
 from probes.stats import seeds
 from probes.stats.bootstrap import Statistics
+from reports.record import UnitOutcome
 
 _VALUES = TypeAdapter(list[tuple[Key, Value]])
 Values = dict[Key, Value]
@@ -41,28 +43,56 @@ class Compared:
     values: Mapping[Key, Value]
 
 
-def over_seeds(plan: Plan, answers: Sequence[Answered], units: Units, seed: int) -> list[OverSeeds]:
-    """For each arm with several seeds, the mean over them, with an interval that knows of both items and seeds."""
+def over_seeds(
+    plan: Plan, answers: Sequence[Answered], units: Units, seed: int, failed: list[UnitOutcome]
+) -> list[OverSeeds]:
+    """For each arm with several seeds, the mean over them, with an interval that knows of both items and seeds.
+
+    Args:
+        plan: The plan.
+        answers: All answers.
+        units: Does the work, or finds it done.
+        seed: Seed of the arithmetic.
+        failed: Where a unit that breaks is put down; the others go on.
+    """
     found = []
     for arm in plan.arms:
         for name, probe in arm.probes.items():
             runs = answers_of(answers, arm.name, name)
             if len(runs) > 1 and isinstance(probe, HasStatistics):
-                values = _stored(units, unit_over_seeds(arm.name, name), [runs], seed, pooled)
-                found.append(OverSeeds(arm=arm.name, name=name, probe=probe, values=values))
+                unit = unit_over_seeds(arm.name, name)
+                with _noting(failed, unit, arm.name, name):
+                    values = _stored(units, unit, [runs], seed, pooled)
+                    found.append(OverSeeds(arm=arm.name, name=name, probe=probe, values=values))
     return found
 
 
-def contrasts(plan: Plan, answers: Sequence[Answered], units: Units, seed: int) -> list[Compared]:
-    """For each planned pair of arms and each probe that both answered, arm minus reference on the same items."""
+def contrasts(
+    plan: Plan, answers: Sequence[Answered], units: Units, seed: int, failed: list[UnitOutcome]
+) -> list[Compared]:
+    """For each planned pair of arms and each probe that both answered, arm minus reference on the same items.
+
+    Args: as `over_seeds`.
+    """
     found = []
     for arm, reference in plan.contrasts:
         for name, probe in plan.probes.items():
             sides = [answers_of(answers, arm, name), answers_of(answers, reference, name)]
             if all(sides) and isinstance(probe, HasStatistics):
-                values = _stored(units, unit_of_contrast(arm, reference, name), sides, seed, difference)
-                found.append(Compared(arm=arm, reference=reference, name=name, probe=probe, values=values))
+                unit = unit_of_contrast(arm, reference, name)
+                with _noting(failed, unit, arm, name):
+                    values = _stored(units, unit, sides, seed, difference)
+                    found.append(Compared(arm=arm, reference=reference, name=name, probe=probe, values=values))
     return found
+
+
+@contextmanager
+def _noting(failed: list[UnitOutcome], unit: str, arm: str, name: str) -> Iterator[None]:
+    """Put down a unit that breaks, and go on."""
+    try:
+        yield
+    except Exception as error:  # one comparison that breaks must not take the others' results with it
+        failed.append(broken(unit, arm, name, error))
 
 
 def unit_over_seeds(arm: str, name: str) -> str:

@@ -18,7 +18,7 @@ from audit.data.splits import Splits
 from audit.plan import ArmPlan, Head, Plan
 from audit.preparation import prepared
 from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json, write_text
-from audit.units import Observer, Units, code_of_project
+from audit.units import Observer, Units, tool_version
 from audit.world.pairs import name_swaps, stereotype_pairs
 from probes.protocol import Ask, Decision, Facts, Items, PrivacyClaim, Probe, Subject
 from probes.results import NotApplicable
@@ -87,8 +87,8 @@ def run(order: Order, observer: Observer) -> AuditRecord:
     _write_run(order, units, started, sealed_at, "running")
     models = _models(order, units, splits)
     found = _ask(order, units, splits, models)
-    seeds = compare.over_seeds(order.plan, found.answers, units, order.config.seeds.probe)
-    contrasts = compare.contrasts(order.plan, found.answers, units, order.config.seeds.probe)
+    seeds = compare.over_seeds(order.plan, found.answers, units, order.config.seeds.probe, found.unmeasured)
+    contrasts = compare.contrasts(order.plan, found.answers, units, order.config.seeds.probe, found.unmeasured)
     record = assemble.record(
         config=order.as_written,
         plan=order.plan,
@@ -349,6 +349,6 @@ def _write_run(order: Order, units: Units, started: str, sealed_at: str, status:
         host={"machine": platform.machine(), "system": platform.platform(), "processors": str(os.cpu_count())},
         timings={**timings, **units.timings},
         objects=dict(units.keys),
-        tool_version=code_of_project()[:12],
+        tool_version=tool_version(),
     )
     write_text(order.folder.run, dumps(info))

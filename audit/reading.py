@@ -215,6 +215,8 @@ def _resolved(data: dict[str, Any], lines: Lines, folder: Path) -> tuple[dict[st
             written = section[place[-1]]
             if place == ("model", "name") and not _is_folder(written, section.get("revision"), folder):
                 continue
+            if place[0] == "probes" and not Path(written).suffix:  # the name of a published benchmark
+                continue
             try:
                 section[place[-1]] = _absolute(written, place, lines, folder)
             except ConfigError as error:

@@ -131,6 +131,11 @@ def events_of(folder: RunFolder) -> Iterator[dict[str, Any]]:
         yield event
 
 
+def tool_version() -> str:
+    """What names this code in a run: the beginning of the hash of its source."""
+    return code_of_project()[:12]
+
+
 class Observer(Protocol):
     """Who is told what happens, to show it."""
 

@@ -80,7 +80,7 @@ class Bench:
         return Plan(arms=arms, probes={"mean": self.probe}, contrasts=contrasts)
 
     def difference(self, arm, reference):
-        (found,) = compare.contrasts(self.plan((arm, reference)), self.answers, self.units, seed=0)
+        (found,) = compare.contrasts(self.plan((arm, reference)), self.answers, self.units, seed=0, failed=[])
         return found.values[KEY]
 
 
@@ -97,7 +97,7 @@ def test_the_mean_over_seeds_is_the_mean_of_their_values(bench):
     columns = [answers(0.8, seed=s) for s in range(3)]
     for seed, column in enumerate(columns):
         bench.answer("standard", seed, column)
-    (found,) = compare.over_seeds(bench.plan(), bench.answers, bench.units, seed=0)
+    (found,) = compare.over_seeds(bench.plan(), bench.answers, bench.units, seed=0, failed=[])
     value = found.values[KEY]
     assert value.value == pytest.approx(np.mean(columns))
     assert value.varies == "items and seeds"
@@ -105,13 +105,13 @@ def test_the_mean_over_seeds_is_the_mean_of_their_values(bench):
 
 def test_one_seed_has_no_mean_over_seeds(bench):
     bench.answer("standard", 0, answers(0.8))
-    assert compare.over_seeds(bench.plan(), bench.answers, bench.units, seed=0) == []
+    assert compare.over_seeds(bench.plan(), bench.answers, bench.units, seed=0, failed=[]) == []
 
 
 def test_a_seed_that_did_not_answer_is_left_out_of_the_mean(bench):
     for seed in range(3):
         bench.answer("standard", seed, answers(0.8, seed=seed))
-    (found,) = compare.over_seeds(bench.plan(), bench.answers[:2], bench.units, seed=0)
+    (found,) = compare.over_seeds(bench.plan(), bench.answers[:2], bench.units, seed=0, failed=[])
     assert found.values[KEY].value == pytest.approx(np.mean([answers(0.8, seed=s) for s in range(2)]))
 
 
@@ -170,7 +170,7 @@ def test_a_comparison_is_computed_once(bench):
 
 def test_an_arm_without_answers_is_not_compared(bench):
     bench.answer("dp", 0, answers(0.6))
-    assert compare.contrasts(bench.plan(("dp", "standard")), bench.answers, bench.units, seed=0) == []
+    assert compare.contrasts(bench.plan(("dp", "standard")), bench.answers, bench.units, seed=0, failed=[]) == []
 
 
 def test_a_probe_without_statistics_is_neither_pooled_nor_compared(tmp_path):
@@ -178,5 +178,19 @@ def test_a_probe_without_statistics_is_neither_pooled_nor_compared(tmp_path):
     for arm, seed in (("dp", 0), ("dp", 1), ("standard", 0)):
         bench.answer(arm, seed, answers(0.6))
     plan = bench.plan(("dp", "standard"))
-    assert compare.over_seeds(plan, bench.answers, bench.units, seed=0) == []
-    assert compare.contrasts(plan, bench.answers, bench.units, seed=0) == []
+    assert compare.over_seeds(plan, bench.answers, bench.units, seed=0, failed=[]) == []
+    assert compare.contrasts(plan, bench.answers, bench.units, seed=0, failed=[]) == []
+
+
+def test_a_comparison_that_breaks_is_put_down_and_the_run_goes_on(bench, monkeypatch):
+    def broken(ours, theirs, rng, level=0.95):
+        raise RuntimeError("a text of the user")
+
+    monkeypatch.setattr(compare, "difference", broken)
+    for arm in ("dp", "standard"):
+        bench.answer(arm, 0, answers(0.6))
+    failed = []
+    assert compare.contrasts(bench.plan(("dp", "standard")), bench.answers, bench.units, seed=0, failed=failed) == []
+    (unit,) = failed
+    assert (unit.unit, unit.outcome) == ("contrast:dp:standard:mean", "error")
+    assert "a text of the user" not in unit.reason
