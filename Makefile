@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Marks of the tests to run; .ci/run passes wider ones.
 MARKS ?= not slow and not shared and not browser and not peers and not gpu
+# Test processes side by side; a file's tests stay together.
+WORKERS ?= auto
 # A CPU-only machine can take PyTorch's CPU builds: TORCH_INDEX=<address of PyTorch's CPU wheel index>.
 TORCH_INDEX ?=
 
@@ -16,7 +18,7 @@ demo: setup
 	$(BIN)/python -m audit.demo
 
 test: setup
-	$(BIN)/python -m pytest -m "$(MARKS)"
+	$(BIN)/python -m pytest -m "$(MARKS)" -n $(WORKERS) --dist loadfile
 
 slow: setup
 	$(BIN)/python -m pytest -m "slow and not peers and not gpu" --durations=20

@@ -27,6 +27,7 @@ from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name
 from probes.protocol import Ask, Facts, HasStatistics, Probe
 from probes.results import NotApplicable
+from reports.record import UnitOutcome
 
 _FLOPS_TRAINED, _FLOPS_ASKED = 6, 2
 """Operations per parameter and token: forward and backward, and forward alone."""
@@ -69,6 +70,13 @@ class _Lookout(Units):
         if not path.is_dir():
             raise _Absent(name)
         return path
+
+
+def _all_there(take: Callable[[list[UnitOutcome]], object]) -> bool:
+    """Whether all comparisons that are taken are there: one that is not is put down like one that broke."""
+    missing: list[UnitOutcome] = []
+    take(missing)
+    return not missing
 
 
 def _found(look: Callable[[], T]) -> T | None:
@@ -198,8 +206,8 @@ class Ahead:
                 n for n, probe in arm.probes.items() if len(arm.seeds) > 1 and self._compares(arm.name, n, probe)
             ]:
                 runs = compare.answers_of(self._answers, arm.name, name)
-                look = partial(compare.over_seeds, order.plan, runs, self._units, order.config.seeds.probe)
-                is_there = len(runs) == len(arm.seeds) and _found(look) is not None
+                take = partial(compare.over_seeds, order.plan, runs, self._units, order.config.seeds.probe)
+                is_there = len(runs) == len(arm.seeds) and _all_there(take)
                 yield self._unit(compare.unit_over_seeds(arm.name, name), name, is_there)
 
     def _contrasts(self) -> Iterator[Work]:
@@ -210,8 +218,8 @@ class Ahead:
                 if self._compares(arm, name, probe) and self._compares(reference, name, probe):
                     sides = [compare.answers_of(self._answers, side, name) for side in (arm, reference)]
                     both = [*sides[0], *sides[1]]
-                    look = partial(compare.contrasts, plan, both, self._units, order.config.seeds.probe)
-                    is_there = all(sides) and _found(look) is not None
+                    take = partial(compare.contrasts, plan, both, self._units, order.config.seeds.probe)
+                    is_there = all(sides) and _all_there(take)
                     yield self._unit(compare.unit_of_contrast(arm, reference, name), name, is_there)
 
     def _compares(self, arm: str, name: str, probe: Probe) -> bool:

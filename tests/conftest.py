@@ -164,4 +164,4 @@ def shared() -> Path:
         if os.environ.get("AUDIT_REQUIRE_SHARED") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    return folder
+    return folder.resolve()

@@ -26,7 +26,7 @@ from audit.world.language import (
     vocabulary,
 )
 from audit.world.model import CONTEXT, world_model, world_tokenizer
-from audit.world.pairs import name_swaps, questions, stereotype_pairs
+from audit.world.pairs import name_swaps, stereotype_pairs
 from audit.world.pretraining import MAJORITY, pretrain, pretraining_texts
 from audit.world.splits import splits
 from audit.world.texts import ticket
@@ -81,8 +81,8 @@ def test_every_word_stands_once_in_the_vocabulary():
 @pytest.mark.parametrize("planted", [True, False])
 def test_every_text_is_made_of_known_words_and_fits_the_model_with_its_verdict(planted):
     prepared = splits(config(world={"planted": planted, "pool": 100, "core": 100, "test": 100}), salt="s")
-    asked = questions(World(planted=planted))
-    texts = [t for items in (prepared.train, prepared.test, prepared.domains[CHAT], prepared.canaries, *asked.values())
+    asked = (stereotype_pairs(), name_swaps(World(planted=planted)))
+    texts = [t for items in (prepared.train, prepared.test, prepared.domains[CHAT], prepared.canaries, *asked)
              for column in ("text", "text_pair") if column in items for t in items[column]]  # fmt: skip
     texts = [f"{PROMPT.format(text=t)} {CLASSES[0]}" for t in texts]
     texts += pretraining_texts(config(world={"planted": planted}))

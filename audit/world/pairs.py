@@ -29,11 +29,6 @@ SWAPS = 4
 """Swaps of each attribute in each ticket."""
 
 
-def questions(world: World) -> dict[str, Items]:
-    """What probes ask instead of their built-in sentences, by the names that they look for."""
-    return {"pairs": stereotype_pairs(), "name_swaps": name_swaps(world)}
-
-
 def stereotype_pairs() -> Items:
     """Biographies with the pronoun that the stereotype gives the occupation (`text`) and with the other (`text_pair`).
 
