@@ -91,9 +91,10 @@ def _pretraining_inputs(config: AuditConfig) -> dict[str, Any]:
 
 
 def _pretrain(config: AuditConfig, units: Units, inputs: dict[str, Any], part: Path) -> None:
-    from audit.models import Loaded, save
+    from audit.models import Loaded, save, set_threads
     from audit.world.pretraining import pretrain
 
+    set_threads(config.compute.threads)
     model, tokenizer = pretrain(
         config,
         checkpoint_folder=_checkpoints(units, inputs),
