@@ -77,6 +77,7 @@ def main() -> None:
     # Threads that wait by spinning take the processor from those that work: on a busy machine a tiny model then trains
     # ten times slower. This must be said before torch is loaded; whoever sets the variable is obeyed.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.umask(0o077)  # whatever a library writes into a run is its owner's alone
     hidden = shadow()
     if hidden is not None:
         say(hidden)
@@ -215,13 +216,13 @@ def gate(run: Path, as_json: bool) -> None:
     sys.exit(_gate(_finished(run), as_json))
 
 
-def _gate(folder: "RunFolder", as_json: bool, *, again: bool = True) -> int:
+def _gate(folder: "RunFolder", as_json: bool) -> int:
     from audit.gate import exit_code
-    from audit.judging import judge, standing, write_judgement, write_reports
+    from audit.judging import judge, write_judgement, write_reports
     from reports.record import load_record
 
     _whole(folder)
-    judgement = (None if again else standing(folder)) or judge(folder)
+    judgement = judge(folder)
     errors = load_record(folder.record).coverage.errors
     document: dict[str, Any] = {"run": str(folder.path), "report": str(folder.report), "errors": errors}
     if judgement is None:
@@ -264,7 +265,7 @@ def _named(gate_id: str, level: str) -> str:
 def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Validate, run, judge and report; all artefacts first, the verdict as exit code last."""
     folder, _ = _run(config, changes, runs, fresh_coins, quiet)
-    sys.exit(_gate(folder, as_json, again=False))
+    sys.exit(_gate(folder, as_json))
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """What can be told of a data file or a model's folder at a glance: its columns; whether it could be loaded safely."""
 
+import csv
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -37,12 +38,11 @@ def columns_of(path: Path, wanted: Collection[str] = ()) -> Sequence[str]:
 
 
 def _of_csv(path: Path) -> list[str]:
-    from pyarrow import csv  # a light verb that reads no data does not pay for it
-
-    # Rows are read later, and bad ones counted; here they must not hide the header.
-    options = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda row: "skip")
-    with csv.open_csv(path, parse_options=options) as reader:
-        return list(reader.schema.names)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), None)
+    if not header:
+        raise ValueError("it is empty")
+    return header
 
 
 def _of_jsonl(path: Path, wanted: Collection[str]) -> list[str]:

@@ -10,8 +10,7 @@ from audit import gate
 from audit.config import Policy
 from audit.evidence import Evidence, stored_answers
 from audit.refusal import Refused
-from audit.store import RunFolder, digest, file_digest, read_json, write_text
-from audit.units import tool_version
+from audit.store import RunFolder, file_digest, read_json, write_text
 from reports.record import Judgement, dumps, load_judgement, load_record, load_run
 
 T = TypeVar("T")
@@ -50,21 +49,6 @@ def judge(folder: RunFolder) -> Judgement | None:
         record_digest=file_digest(folder.record),
         sealed_at=_read(load_run, folder.run).sealed_at,
     )
-
-
-def standing(folder: RunFolder) -> Judgement | None:
-    """The verdicts that stand in the folder, if this code gave them on this record by these sealed gates; else None."""
-    policy = policy_of(folder)
-    if policy is None or not folder.gates.is_file():
-        return None
-    judgement, run = _read(load_judgement, folder.gates), _read(load_run, folder.run)
-    holds = (
-        judgement.record == file_digest(folder.record)
-        and judgement.sealed == digest(policy.model_dump(mode="json"))
-        and not judgement.deviations
-        and run.tool_version == tool_version()
-    )
-    return judgement if holds else None
 
 
 def _read(load: Callable[[Path], T], path: Path) -> T:

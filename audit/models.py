@@ -44,6 +44,8 @@ _AUTO: dict[Head | None, Any] = {
 }
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _LONGEST = 512
+_ENCODERS = {"albert", "bert", "camembert", "data2vec-text", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+"""Kinds of model that transformers gives a causal head although they look ahead unless configured as decoders."""
 
 # What a run does is shown by its units, and what a checkpoint lacks is looked at here.
 disable_progress_bar()
@@ -109,8 +111,13 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
         config = AutoConfig.from_pretrained(source.name, **labels, **common)
         options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **common}
         model, info = _AUTO[head].from_pretrained(source.name, config=config, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{source.name}: cannot be loaded as a {head} model ({_first_line(error)})") from error
+    if head == "causal" and config.model_type in _ENCODERS and not config.is_decoder:
+        raise ModelError(
+            f"{source.name}: a {config.model_type} model sees the words that come after, so it is no causal model; "
+            f"choose another model, or task.kind: masked-lm"
+        )
     missing = sorted(info["missing_keys"])
     if missing and head is not None and not new_head:
         raise ModelError(

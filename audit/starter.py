@@ -56,7 +56,7 @@ _LABELS = """\
 
 _MORE_DATA = """\
   # id: row_id # column of an identifier; stored salted
-  # person: customer # column of the person: then privacy is counted by persons, not by rows
+  # person: customer # column of the person: its rows stay together, and the report says how many the largest has
   # validation: 0.1 # a share, or {file: …}; never trained on
   # test: 0.2 # likewise
   # bad_rows: skip # leave rows out that cannot be used, and count them; else they are refused

@@ -94,3 +94,13 @@ def test_a_subject_serves_what_its_head_can_answer(tiny_gpt2, tmp_path):
     assert plain.token_scorer is not None
     assert plain.class_scorer is None
     assert next(labelled.need_classes().logits(["the man"])).shape == (1, 2)
+
+
+def test_an_encoder_is_no_causal_model(tiny_bert_masked, tmp_path):
+    with pytest.raises(ModelError, match="sees the words that come after, so it is no causal model"):
+        load(saved(tiny_bert_masked, tmp_path), "causal")
+
+
+def test_a_head_of_another_size_is_one_sentence(tiny_bert_classifier, tmp_path):
+    with pytest.raises(ModelError, match="cannot be loaded as a classifier model"):
+        load(saved(tiny_bert_classifier, tmp_path), "classifier", tuple("abcde"))
