@@ -44,6 +44,7 @@ def record(
     unmeasured: tuple[UnitOutcome, ...],
     gates: str | None,
     changes: tuple[str, ...],
+    coins: int,
 ) -> AuditRecord:
     """The audit's record: everything that was measured, in a fixed order, and nothing of when or where."""
     metrics = metrics_of(plan, answers, over_seeds)
@@ -73,7 +74,7 @@ def record(
             errors=sum(u.outcome == "error" for u in unmeasured),
         ),
         data=splits.quality,
-        provenance=_provenance(config, splits, gates, changes),
+        provenance=_provenance(config, splits, gates, changes, coins),
     )
 
 
@@ -227,7 +228,9 @@ def _checks(answers: Sequence[Answered]) -> Iterator[ArmCheck]:
                 yield ArmCheck(arm=answered.arm, probe=answered.name, seed=answered.seed, check=check)
 
 
-def _provenance(config: AuditConfig, splits: Splits, gates: str | None, changes: tuple[str, ...]) -> Provenance:
+def _provenance(
+    config: AuditConfig, splits: Splits, gates: str | None, changes: tuple[str, ...], coins: int
+) -> Provenance:
     return Provenance(
         config=digest(config.model_dump(mode="json", exclude={"gates"})),
         gates=gates,
@@ -236,7 +239,7 @@ def _provenance(config: AuditConfig, splits: Splits, gates: str | None, changes:
         code=code_of_project(),
         versions=dict(versions()),
         threads=config.compute.threads,
-        seeds=config.seeds.model_dump(),
+        seeds={**config.seeds.model_dump(), "coins": coins},
         reproducible=config.compute.reproducible,
         changes=changes,
     )

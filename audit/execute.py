@@ -100,6 +100,7 @@ def run(order: Order, observer: Observer) -> AuditRecord:
         unmeasured=tuple(found.unmeasured),
         gates=read_json(order.folder.seal)["gates"],
         changes=order.changes,
+        coins=order.coins,
     )
     write_text(order.folder.record, dumps(record))
     assemble.write_rows(order.folder, order.as_written, found.answers)
