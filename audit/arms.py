@@ -13,7 +13,7 @@ from audit.config import Frozen as FrozenLayers
 from audit.data.splits import Splits
 from audit.plan import ArmPlan, Head, Plan, head_of
 from audit.refusal import Refused
-from audit.store import digest, file_digest, read_json, write_json
+from audit.store import digest, file_digest, read_json, write_json, write_text
 from audit.training.spec import (
     Examples,
     Frozen,
@@ -298,6 +298,11 @@ def _train(
         _privacy_record(result, splits) if result.privacy else None,
         {"batch_sizes": list(result.batch_sizes), "frozen_untouched": result.frozen_untouched},
     )
+    if arm.role == "twin":
+        write_text(
+            part / "NEVER_DEPLOY.txt",
+            f"The twin of {arm.twin_of}: made to be attacked, canaries may be planted in it.\n",
+        )
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -84,6 +84,13 @@ def test_a_changed_or_missing_file_of_the_evidence_is_named(tmp_path):
     assert folder.tampered() == ["record.json", "rows/x.parquet"]
 
 
+def test_a_manifest_that_leaves_out_a_file_of_the_evidence_vouches_for_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_json(folder.record, {"a": 1})
+    write_json(folder.manifest, {})
+    assert folder.tampered() == ["manifest.json"]
+
+
 def test_a_file_has_the_digest_of_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
