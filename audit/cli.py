@@ -115,7 +115,7 @@ run_argument = click.argument("run", type=click.Path(path_type=Path, file_okay=F
 @sentences
 def init(path: Path, task: Literal["text-classification", "causal-lm", "masked-lm"], as_json: bool) -> None:
     """Write a commented starter config to PATH."""
-    from audit.starter import starter
+    from audit.settings.starter import starter
 
     starter(task, path)
     say(f"{path} written; fill it in, then: audit validate {path}")
@@ -132,8 +132,8 @@ def validate(config: Path, changes: tuple[str, ...], as_json: bool) -> None:
     """Name every mistake in CONFIG at once: file, line, key, rule, and what was probably meant."""
     from dataclasses import asdict
 
-    from audit.mistakes import ConfigError
     from audit.opening import opened
+    from audit.settings.mistakes import ConfigError
 
     try:
         plan = opened(config, changes).plan
@@ -154,8 +154,8 @@ def validate(config: Path, changes: tuple[str, ...], as_json: bool) -> None:
 @sentences
 def plan(config: Path, changes: tuple[str, ...], runs: Path, as_json: bool, quiet: bool) -> None:
     """Show the units of work, what is already done, the estimated time, and which gates can pass at all."""
-    from audit.forecast import forecast
     from audit.opening import opened, ordered
+    from audit.planning.forecast import forecast
     from audit.progress import shown
 
     with shown(quiet=quiet) as observer:
@@ -176,7 +176,7 @@ def plan(config: Path, changes: tuple[str, ...], runs: Path, as_json: bool, quie
 @sentences
 def run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Train the arms, measure, summarize and contrast; write the run's folder and its report."""
-    from audit.judging import write_reports
+    from audit.judging.judge import write_reports
 
     folder, errors = _run(config, changes, runs, fresh_coins, quiet)
     write_reports(folder)
@@ -187,9 +187,10 @@ def run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, a
 
 
 def _run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, quiet: bool) -> "tuple[RunFolder, int]":
-    from audit import execute, judging
+    from audit.judging import judge as judging
     from audit.opening import opened, ordered
     from audit.progress import shown
+    from audit.running import execute
 
     order = ordered(opened(config, changes), runs, fresh_coins=fresh_coins)
     before = judging.basis(order.folder)
@@ -217,8 +218,8 @@ def gate(run: Path, as_json: bool) -> None:
 
 
 def _gate(folder: "RunFolder", as_json: bool) -> int:
-    from audit.gate import exit_code
-    from audit.judging import judge, write_judgement, write_reports
+    from audit.judging.gate import exit_code
+    from audit.judging.judge import judge, write_judgement, write_reports
     from reports.record import load_record
 
     _whole(folder)
@@ -274,7 +275,7 @@ def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as
 @sentences
 def report(run: Path, as_json: bool) -> None:
     """Render the report of folder RUN again from its files, without torch."""
-    from audit.judging import write_reports
+    from audit.judging.judge import write_reports
 
     folder = _finished(run)
     _whole(folder)
@@ -290,7 +291,7 @@ def report(run: Path, as_json: bool) -> None:
 @sentences
 def verify(run: Path, as_json: bool) -> None:
     """Recompute every number of folder RUN from its stored rows, without torch: equal to the last digit, or code 13."""
-    from audit.verify import verified
+    from audit.judging.verify import verified
 
     result = verified(_finished(run))
     for sentence in (*result.differences, *result.unverifiable):
@@ -372,7 +373,7 @@ def schema() -> None:
 @sentences
 def config_schema(as_json: bool) -> None:
     """The JSON Schema of a config file; on one line with --json."""
-    from audit.config import json_schema
+    from audit.settings.config import json_schema
 
     if as_json:
         out(json_schema())

@@ -4,7 +4,7 @@ import sys
 
 from audit.cli import main, say
 from audit.exits import BLOCKED, INCONCLUSIVE, OK
-from audit.reading import configs_folder
+from audit.settings.reading import configs_folder
 
 
 def demo() -> int:

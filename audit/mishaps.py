@@ -5,8 +5,8 @@ import traceback
 
 from audit.data.files import DataError
 from audit.exits import BUG, INTERRUPTED, USAGE, Ended
-from audit.mistakes import ConfigError
 from audit.refusal import Refused
+from audit.settings.mistakes import ConfigError
 
 _MODELS = frozenset({"torch", "transformers", "opacus", "peft", "safetensors", "tokenizers", "datasets", "datasketch"})
 _OF_THE_MACHINE = frozenset({errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT})

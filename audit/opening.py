@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.execute import Order
-from audit.mistakes import ConfigError
-from audit.plan import Plan, make_plan
-from audit.reading import Loaded, read
+from audit.planning.plan import Plan, make_plan
+from audit.running.execute import Order
+from audit.settings.mistakes import ConfigError
+from audit.settings.reading import Loaded, read
+from audit.settings.validate import check
 from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json
-from audit.validate import check
 from probes.catalog import PROBES, find, instantiate
 from probes.protocol import Probe
 

@@ -41,7 +41,9 @@ def versions(names: tuple[str, ...] = (*_NUMERICAL, *_MODELS)) -> Mapping[str, s
 def code_of_training() -> str:
     """Hash of the source that makes weights."""
     encoding = [_PROBES / "scoring" / "encoding.py", _PROBES / "scoring" / "batching.py"]
-    return sources_digest([_AUDIT / "training", _AUDIT / "models.py", _AUDIT / "arms.py", *encoding])
+    return sources_digest(
+        [_AUDIT / "training", _AUDIT / "running" / "models.py", _AUDIT / "running" / "arms.py", *encoding]
+    )
 
 
 @cache

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.arms import StoredModel
-from audit.claims import claim_lines, dispersion_p
-from audit.config import Claims, Model, Privacy
-from audit.plan import ArmPlan
+from audit.planning.plan import ArmPlan
+from audit.running.arms import StoredModel
+from audit.running.claims import claim_lines, dispersion_p
+from audit.settings.config import Claims, Model, Privacy
 from reports.record import Identity, PrivacyRecord, SeedRecord
 
 KEPT = PrivacyRecord(

@@ -8,10 +8,10 @@ import pytest
 import tiny_audit
 
 from audit.clean import clean
-from audit.judging import judge
+from audit.judging.judge import judge
+from audit.judging.verify import verified
 from audit.refusal import Refused
 from audit.store import RunFolder, Store, private_folder, write_json, write_text
-from audit.verify import verified
 from probes.protocol import Rows
 from reports.record import RunInfo, dumps
 
@@ -168,9 +168,9 @@ def test_after_cleaning_verify_says_what_cannot_be_verified_and_gate_refuses(tmp
 
 
 def test_a_run_that_is_cleaned_and_run_again_is_whole_again(tmp_path):
-    from audit import execute
     from audit.opening import opened, ordered
     from audit.progress import Lines
+    from audit.running import execute
 
     config, run = tiny_audit.finished(tmp_path)
     folder = RunFolder(run)

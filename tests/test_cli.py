@@ -12,9 +12,11 @@ import pytest
 import tiny_audit
 from click.testing import CliRunner
 
-from audit import demo, execute, judging
+from audit import demo
 from audit.cli import main
+from audit.judging import judge as judging
 from audit.opening import opened, ordered
+from audit.running import execute
 from audit.shadows import shadow
 from audit.store import RunFolder, read_json, write_json
 from reports.record import load_judgement, load_record

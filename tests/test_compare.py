@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from audit import compare
-from audit.asking import Answered, generator
-from audit.plan import ArmPlan, Plan
+from audit.planning.plan import ArmPlan, Plan
 from audit.progress import Lines
+from audit.running import compare
+from audit.running.asking import Answered, generator
 from audit.store import RunFolder, Store, private_folder
 from audit.units import Units, events_of
 from probes.protocol import Facts, Rows

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from audit.config import Canaries
 from audit.data.canaries import DEFAULT, make_canaries
 from audit.data.clusters import words
 from audit.data.files import DataError
 from audit.data.forms import Form, draw_secrets, luhn_digit
+from audit.settings.config import Canaries
 from probes.protocol import Items
 
 VOCABULARY = [f"{a}{b}" for a in "bdfgh" for b in ("all", "ill", "ot", "un", "en")]

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.config import AuditConfig
 from audit.data.division import audit_pool, held_out, units_of
 from audit.data.files import DataError
 from audit.data.prepare import prepare
 from audit.data.splits import Splits
+from audit.settings.config import AuditConfig
 from probes.protocol import Items
 
 VOCABULARY = [f"zq{a}{b}{c}" for a in "bdfghk" for b in "aeiou" for c in "lmnprstvwx"]

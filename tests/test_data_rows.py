@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit.config import Source
 from audit.data.files import DataError
 from audit.data.rows import LONGEST_TEXT, read
+from audit.settings.config import Source
 
 
 def csv(folder: Path, content: str | bytes, **columns) -> Source:

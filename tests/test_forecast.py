@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import tiny_audit
 
-from audit import prospects
-from audit.ahead import Work, _parameters
-from audit.config import Gate, Model
-from audit.forecast import Forecast, forecast
 from audit.opening import opened, ordered
+from audit.planning import prospects
+from audit.planning.ahead import Work, _parameters
+from audit.planning.forecast import Forecast, forecast
+from audit.planning.prospects import Prospect, _Case, _outlook
 from audit.progress import Lines
-from audit.prospects import Prospect, _Case, _outlook
+from audit.settings.config import Gate, Model
 from audit.store import RunFolder
 from audit.units import events_of
 from probes.catalog import instantiate

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from audit.config import Gate, Policy
-from audit.gate import criterion, exit_code, judge
+from audit.judging.gate import criterion, exit_code, judge
+from audit.judging.targets import address, targets
+from audit.settings.config import Gate, Policy
 from audit.store import digest
-from audit.targets import address, targets
 from probes.results import ALL, Estimate, NotMeasured
 from reports.record import Contrast, GateResult, Judgement, UnitOutcome
 from tests import record_factory as make

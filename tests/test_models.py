@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from audit.config import Model, Task
-from audit.models import ModelError, check_classes, identity, load, longest, own_head, save, subject
+from audit.running.models import ModelError, check_classes, identity, load, longest, own_head, save, subject
+from audit.settings.config import Model, Task
 
 
 def saved(pair, folder):

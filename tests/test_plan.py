@@ -2,8 +2,8 @@
 
 import pytest
 
-from audit.config import AuditConfig
-from audit.plan import head_of, make_plan
+from audit.planning.plan import head_of, make_plan
+from audit.settings.config import AuditConfig
 
 SMALL = {"model": "world", "data": {"world": {}}}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from audit.config import AuditConfig, Policy, json_schema
-from audit.mistakes import ConfigError
-from audit.reading import Loaded, configs_folder, read
+from audit.settings.config import AuditConfig, Policy, json_schema
+from audit.settings.mistakes import ConfigError
+from audit.settings.reading import Loaded, configs_folder, read
 
 SMALL = "model: world\ndata: {world: {}}\n"
 
@@ -362,7 +362,7 @@ def test_every_limit_of_the_shipped_policy_says_that_it_is_a_starting_point():
 
 def test_reading_and_checking_import_neither_torch_nor_other_heavy_libraries():
     program = (
-        "import sys, audit.reading, audit.validate, audit.starter; "
+        "import sys, audit.settings.reading, audit.settings.validate, audit.settings.starter; "
         "heavy = {'torch', 'transformers', 'datasets', 'opacus', 'pandas', 'scipy', 'numpy', 'pyarrow'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from audit.cli import main
-from audit.reading import configs_folder
+from audit.settings.reading import configs_folder
 
 SHORT = (
     "data.limit=512",

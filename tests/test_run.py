@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tiny_audit
 
-from audit import execute
 from audit.opening import opened, ordered
 from audit.progress import Lines
+from audit.running import execute
 from audit.store import RunFolder, Store
 
 REPOSITORY = Path(__file__).parent.parent
@@ -146,9 +146,9 @@ class Long:
 def measured_once(tmp_path, monkeypatch):
     """A function that measures a table and summarizes a probe from source files; the units that were done."""
     from audit import units
-    from audit.arms import StoredModel
-    from audit.asking import Asking
-    from audit.config import Model
+    from audit.running.arms import StoredModel
+    from audit.running.asking import Asking
+    from audit.settings.config import Model
     from probes.protocol import Ask, Facts, Items, Subject
     from reports.record import Identity, SeedRecord
 

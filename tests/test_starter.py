@@ -6,11 +6,11 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from audit.config import json_schema
-from audit.reading import configs_folder, read
 from audit.refusal import Refused
-from audit.starter import starter
-from audit.validate import check
+from audit.settings.config import json_schema
+from audit.settings.reading import configs_folder, read
+from audit.settings.starter import starter
+from audit.settings.validate import check
 
 TASKS = ["text-classification", "causal-lm", "masked-lm"]
 
@@ -73,7 +73,7 @@ def test_the_first_line_names_the_schema_that_the_file_fits(started, task):
 
 
 def test_within_a_checkout_the_schema_is_named_relative_to_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("audit.starter.configs_folder", lambda: tmp_path / "configs")
+    monkeypatch.setattr("audit.settings.starter.configs_folder", lambda: tmp_path / "configs")
     (tmp_path / "mine").mkdir()
     starter("causal-lm", tmp_path / "mine" / "a.yaml")
     assert (

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit.inspection import columns_of, why_not_a_model
-from audit.reading import configs_folder, read
-from audit.validate import check
+from audit.settings.inspection import columns_of, why_not_a_model
+from audit.settings.reading import configs_folder, read
+from audit.settings.validate import check
 
 METRICS = {
     "utility": {"macro_f1", "accuracy"},
@@ -509,7 +509,7 @@ def test_code_of_a_tokenizers_own_is_refused_too(folder):
 def test_checking_data_imports_neither_torch_nor_datasets(folder):
     (folder / "audit.yaml").write_text(MODEL + "data: {file: more.parquet, text: sentence, label: label}\n")
     program = (
-        "import sys, pathlib; from audit.reading import read; from audit.validate import check; "
+        "import sys, pathlib; from audit.settings.reading import read; from audit.settings.validate import check; "
         f"assert check(read(pathlib.Path({str(folder / 'audit.yaml')!r})), {{}}) == []; "
         "print(sorted({'torch', 'transformers', 'datasets', 'opacus', 'pandas'} & set(sys.modules)))"
     )

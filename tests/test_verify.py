@@ -4,11 +4,11 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_audit
 
-from audit.evidence import Evidence, stored_answers
-from audit.judging import judge
+from audit.judging.evidence import Evidence, stored_answers
+from audit.judging.judge import judge
+from audit.judging.verify import verified
 from audit.refusal import Refused
 from audit.store import RunFolder, read_json, write_json, write_text
-from audit.verify import verified
 from probes.protocol import Rows
 from probes.results import Estimate
 from reports.record import dumps, load_record

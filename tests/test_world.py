@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from audit.config import AuditConfig, World
 from audit.data.files import DataError
-from audit.reading import read
+from audit.settings.config import AuditConfig, World
+from audit.settings.reading import read
 from audit.world.defects import CLEAN, PLANTED
 from audit.world.language import (
     CLASSES,

@@ -80,9 +80,9 @@ def _model(folder: Path) -> None:
 @functools.cache
 def _finished() -> Path:
     """The audit, run once for all tests of this process: a folder with the config and `runs`."""
-    from audit import execute
     from audit.opening import opened, ordered
     from audit.progress import Lines
+    from audit.running import execute
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-audit-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from audit.config import Canaries
 from audit.data.clusters import words
 from audit.data.coins import fair_coins, generator, pseudonym
 from audit.data.files import DataError
 from audit.data.forms import Form, draw_secrets
 from audit.data.splits import stack
+from audit.settings.config import Canaries
 from probes.protocol import Items
 
 DEFAULT = Canaries(kind="random", count=200)

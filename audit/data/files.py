@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.config import Source
+from audit.settings.config import Source
 
 MALFORMED = "malformed line"
 WRONG_ENCODING = "wrong encoding"

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from audit.config import AuditConfig, Source
 from audit.data.canaries import DEFAULT, make_canaries
 from audit.data.clusters import first_seen, near_duplicates
 from audit.data.coins import commitment, pseudonym
@@ -17,6 +16,7 @@ from audit.data.quality import data_quality
 from audit.data.rows import UNKNOWN, Row
 from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
 from audit.data.splits import Splits, stack
+from audit.settings.config import AuditConfig, Source
 from probes.protocol import Array, Items
 
 SHARES = {"test": 0.2, "validation": 0.1}

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from audit.config import Source
 from audit.data.files import (
     MALFORMED,
     OVER_LONG,
@@ -24,6 +23,7 @@ from audit.data.files import (
     numbered_by,
     records,
 )
+from audit.settings.config import Source
 
 LONGEST_TEXT = 100_000
 """Texts of more characters than this are bad rows ("over-long")."""

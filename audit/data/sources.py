@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.config import AuditConfig, Source
 from audit.data.files import DataError, name_of
 from audit.data.rows import Reading, read
+from audit.settings.config import AuditConfig, Source
 
 TRAIN = "train"
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from audit.config import World
+from audit.settings.config import World
 
 
 @dataclass(frozen=True, kw_only=True)

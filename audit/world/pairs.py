@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from audit.config import World
 from audit.data.coins import generator
+from audit.settings.config import World
 from audit.world.defects import defects_of
 from audit.world.language import (
     BIOGRAPHY,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from audit.config import AuditConfig, Pretraining, World
 from audit.data.coins import generator
+from audit.settings.config import AuditConfig, Pretraining, World
 from audit.training.spec import Examples, TrainingSpec
 from audit.training.train import train
 from audit.world.defects import Defects, defects_of

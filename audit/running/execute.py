@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from audit import arms, assemble, compare
-from audit.arms import StoredModel
-from audit.asking import Answered, Asking, Measured, broken, not_measured
-from audit.config import AuditConfig, Policy
 from audit.data.splits import Splits
-from audit.plan import ArmPlan, Head, Plan
-from audit.preparation import prepared
+from audit.planning.plan import ArmPlan, Head, Plan
+from audit.running import arms, assemble, compare
+from audit.running.arms import StoredModel
+from audit.running.asking import Answered, Asking, Measured, broken, not_measured
+from audit.running.preparation import prepared
+from audit.settings.config import AuditConfig, Policy
 from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json, write_text
 from audit.units import Observer, Units, tool_version
 from audit.world.pairs import name_swaps, stereotype_pairs
@@ -252,7 +252,7 @@ class _Loader:
 
     def subject(self, unit: str, model: StoredModel) -> Subject:
         """The model, ready to be asked."""
-        from audit import models
+        from audit.running import models
 
         key = model.record.identity.weights
         if key not in self._kept:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from audit.reading import configs_folder
 from audit.refusal import Refused
+from audit.settings.reading import configs_folder
 
 TaskKind = Literal["text-classification", "causal-lm", "masked-lm"]
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from audit.checks_of_arms import NAME, REMEDY
-from audit.config import WORLD, AuditConfig, Canaries, Data, Source, Threshold
-from audit.inspection import columns_of, why_not_a_model
-from audit.mistakes import Place, Wrong, did_you_mean, listed
+from audit.settings.checks_of_arms import NAME, REMEDY
+from audit.settings.config import WORLD, AuditConfig, Canaries, Data, Source, Threshold
+from audit.settings.inspection import columns_of, why_not_a_model
+from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

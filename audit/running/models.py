@@ -25,9 +25,9 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from audit.config import Model, Task
-from audit.plan import Head
+from audit.planning.plan import Head
 from audit.refusal import Refused
+from audit.settings.config import Model, Task
 from audit.store import digest
 from probes.protocol import Subject
 from probes.scoring.causal import CausalScorer

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from audit import gate
-from audit.config import Policy
-from audit.evidence import Evidence, stored_answers
+from audit.judging import gate
+from audit.judging.evidence import Evidence, stored_answers
 from audit.refusal import Refused
+from audit.settings.config import Policy
 from audit.store import RunFolder, file_digest, read_json, write_text
 from reports.record import Judgement, dumps, load_judgement, load_record, load_run
 

@@ -15,14 +15,14 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from audit import arms, compare
-from audit.arms import StoredModel
-from audit.asking import Answered, Asking, Measured
-from audit.config import WORLD, Model
 from audit.data.splits import Splits
-from audit.execute import Order, settings_of, unit_of_ask, unit_of_probe, unit_of_training
-from audit.expectations import asks_of
-from audit.plan import ArmPlan
+from audit.planning.expectations import asks_of
+from audit.planning.plan import ArmPlan
+from audit.running import arms, compare
+from audit.running.arms import StoredModel
+from audit.running.asking import Answered, Asking, Measured
+from audit.running.execute import Order, settings_of, unit_of_ask, unit_of_probe, unit_of_training
+from audit.settings.config import WORLD, Model
 from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name
 from probes.protocol import Ask, Facts, HasStatistics, Probe

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audit.config import TWIN, Gate
+from audit.settings.config import TWIN, Gate
 from probes.protocol import Key
 from probes.results import ALL, Estimate, Metric, NotMeasured, Pillar
 from reports.record import AuditRecord, Contrast

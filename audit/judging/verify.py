@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from audit import compare, judging
-from audit.asking import Answered, generator
-from audit.evidence import stored_answers
+from audit.judging import judge as judging
+from audit.judging.evidence import stored_answers
+from audit.running import compare
+from audit.running.asking import Answered, generator
 from audit.store import RunFolder, file_digest
 from audit.training.accounting import pld_epsilon
 from audit.units import code_of_project, versions

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from audit.config import AuditConfig, Source
 from audit.data.splits import Splits
-from audit.mistakes import listed
-from audit.plan import Plan
+from audit.planning.plan import Plan
 from audit.refusal import Refused
+from audit.settings.config import AuditConfig, Source
+from audit.settings.mistakes import listed
 from audit.store import Store, digest, file_digest, stored_salt
 from audit.units import Units, code_of_data, versions
 

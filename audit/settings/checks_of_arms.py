@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from audit.config import TWIN, WORLD, Arm, AuditConfig
-from audit.inspection import why_not_a_model
-from audit.mistakes import Place, Wrong
+from audit.settings.config import TWIN, WORLD, Arm, AuditConfig
+from audit.settings.inspection import why_not_a_model
+from audit.settings.mistakes import Place, Wrong
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What an arm or a domain may be called: its name becomes a part of metric ids and of file names."""

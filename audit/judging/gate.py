@@ -18,11 +18,11 @@ from typing import Literal
 
 from scipy.special import ndtri
 
-from audit.config import Gate, Policy
-from audit.evidence import Evidence
 from audit.exits import BLOCKED, INCOMPLETE, INCONCLUSIVE, OK
+from audit.judging.evidence import Evidence
+from audit.judging.targets import Target, address, targets
+from audit.settings.config import Gate, Policy
 from audit.store import digest
-from audit.targets import Target, address, targets
 from probes.results import Estimate, NotMeasured, Value
 from probes.stats.power import rows_needed
 from reports.record import AuditRecord, GateResult, Judgement

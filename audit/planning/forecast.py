@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from audit.ahead import Ahead, Work
-from audit.execute import Order
-from audit.preparation import prepared
-from audit.prospects import Prospect, prospects
+from audit.planning.ahead import Ahead, Work
+from audit.planning.prospects import Prospect, prospects
+from audit.running.execute import Order
+from audit.running.preparation import prepared
 from audit.store import private_folder
 from audit.units import Observer, Units
 

@@ -6,8 +6,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from audit.config import AuditConfig
-from audit.mistakes import ConfigError, Lines, Mistake, Place, Spot, shown
+from audit.settings.config import AuditConfig
+from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, shown
 
 
 def apply(data: dict[str, Any], lines: Lines, change: str) -> Lines:

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from audit.changes import apply as apply_change
-from audit.config import WORLD, AuditConfig
-from audit.mistakes import ConfigError, Lines, Mistake, Place, Spot, did_you_mean, listed, mistakes_of, shown
+from audit.settings.changes import apply as apply_change
+from audit.settings.config import WORLD, AuditConfig
+from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, did_you_mean, listed, mistakes_of, shown
 
 __all__ = ["ConfigError", "Lines", "Loaded", "Mistake", "configs_folder", "read"]
 
@@ -59,7 +59,7 @@ class Loaded:
 
 def configs_folder() -> Path:
     """The folder of the configs, policies and schema that are shipped: in the package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
 
@@ -73,7 +73,7 @@ def read(path: Path, changes: Sequence[str] = ()) -> Loaded:
 
     Raises:
         ConfigError: All that is wrong with it setting by setting; what takes several settings or the data to see
-            is checked by `audit.validate`.
+            is checked by `audit.settings.validate`.
     """
     data, spots, mistakes = _parse(path)
     lines = Lines(spots)

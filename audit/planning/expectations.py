@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from audit.arms import StoredModel, delta_for
-from audit.config import AuditConfig
 from audit.data.splits import Splits
-from audit.execute import Order, data_of, decision_of, facts_of
-from audit.plan import ArmPlan, head_of
+from audit.planning.plan import ArmPlan, head_of
+from audit.running.arms import StoredModel, delta_for
+from audit.running.execute import Order, data_of, decision_of, facts_of
+from audit.settings.config import AuditConfig
 from probes.protocol import Ask, Facts, PrivacyClaim
 from probes.results import NotApplicable
 from probes.scoring.tables import ClassLogits

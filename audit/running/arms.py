@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from audit.config import WORLD, AuditConfig, LoraStrategy, Model, Training
-from audit.config import Frozen as FrozenLayers
 from audit.data.splits import Splits
-from audit.plan import ArmPlan, Head, Plan, head_of
+from audit.planning.plan import ArmPlan, Head, Plan, head_of
 from audit.refusal import Refused
+from audit.settings.config import WORLD, AuditConfig, LoraStrategy, Model, Training
+from audit.settings.config import Frozen as FrozenLayers
 from audit.store import digest, file_digest, read_json, write_json, write_text
 from audit.training.spec import (
     Examples,
@@ -91,7 +91,7 @@ def _pretraining_inputs(config: AuditConfig) -> dict[str, Any]:
 
 
 def _pretrain(config: AuditConfig, units: Units, inputs: dict[str, Any], part: Path) -> None:
-    from audit.models import Loaded, save, set_threads
+    from audit.running.models import Loaded, save, set_threads
     from audit.world.pretraining import pretrain
 
     set_threads(config.compute.threads)
@@ -122,7 +122,7 @@ def given_model(config: AuditConfig, units: Units, arm: ArmPlan, classes: tuple[
     }
 
     def write(part: Path) -> None:
-        from audit.models import check_classes, identity, load
+        from audit.running.models import check_classes, identity, load
 
         head = head_of(config.kind, config.task)
         if head == "classifier":
@@ -134,7 +134,7 @@ def given_model(config: AuditConfig, units: Units, arm: ArmPlan, classes: tuple[
 
 
 def _identify(config: AuditConfig, source: Model, part: Path) -> None:
-    from audit.models import identity, load, own_head
+    from audit.running.models import identity, load, own_head
 
     wanted = head_of(config.kind, config.task)
     loaded = load(source, wanted if wanted != "classifier" else own_head(source))
@@ -191,7 +191,7 @@ def preflight(config: AuditConfig, plan: Plan, splits: Splits, source: Model) ->
     private = [arm for arm in plan.arms if arm.source == "trained" and arm.privacy is not None]
     if not private:
         return
-    from audit.models import load
+    from audit.running.models import load
     from audit.training.bookkeeping import check_supported
     from audit.training.privacy import mechanism
 
@@ -258,7 +258,7 @@ def _train(
 ) -> None:
     import torch
 
-    from audit.models import identity, load, longest, save, set_threads
+    from audit.running.models import identity, load, longest, save, set_threads
     from audit.training.train import train
 
     set_threads(config.compute.threads)

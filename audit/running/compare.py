@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from audit.asking import DRAWS, Answered, broken, generator
-from audit.plan import Plan
+from audit.planning.plan import Plan
+from audit.running.asking import DRAWS, Answered, broken, generator
 from audit.store import read_json, write_json
 from audit.units import Units, code_of_arithmetic
 from probes.protocol import HasStatistics, Key, Probe, Rows

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from audit.arms import StoredModel
-from audit.asking import DRAWS, FACTS, Answered, fields_of
-from audit.claims import claim_lines
-from audit.compare import Compared, OverSeeds
-from audit.config import AuditConfig
 from audit.data.splits import Splits
-from audit.plan import ArmPlan, Plan
+from audit.planning.plan import ArmPlan, Plan
+from audit.running.arms import StoredModel
+from audit.running.asking import DRAWS, FACTS, Answered, fields_of
+from audit.running.claims import claim_lines
+from audit.running.compare import Compared, OverSeeds
+from audit.settings.config import AuditConfig
 from audit.store import RunFolder, digest, private_folder, write_json
 from audit.units import code_of_project, versions
 from probes.catalog import describe

@@ -1,7 +1,7 @@
 """The one vocabulary of a config file: what may stand in it, what it means, and what holds where it is silent.
 
 The JSON Schema that editors complete from is generated from these models (`audit schema config`) and committed.
-Reading, line numbers and checks that need more than one key live elsewhere (`audit.reading`, `audit.validate`).
+Reading, line numbers and checks that need more than one key live in `reading` and `validate`.
 """
 
 from collections.abc import Callable, Mapping

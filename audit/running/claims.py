@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from scipy.special import gammainc, gammaincc
 
-from audit.arms import StoredModel
-from audit.plan import ArmPlan
+from audit.planning.plan import ArmPlan
+from audit.running.arms import StoredModel
 from probes.results import Check, Outcome
 from reports.record import PrivacyRecord
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.config import TWIN, AuditConfig, Claims, Policy, Privacy, Task, Training
+from audit.settings.config import TWIN, AuditConfig, Claims, Policy, Privacy, Task, Training
 from probes.catalog import defaults, instantiate
 from probes.protocol import Probe
 from probes.results import Role

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit.asking import FACTS, Answered, generator
-from audit.compare import Values, answers_of, difference, pooled
 from audit.refusal import Refused
+from audit.running.asking import FACTS, Answered, generator
+from audit.running.compare import Values, answers_of, difference, pooled
 from audit.store import RunFolder, file_digest, read_json
 from probes.catalog import instantiate
 from probes.protocol import HasStatistics, Key, Probe

@@ -6,12 +6,12 @@ Nothing is trained and no model is loaded: of a data file the header is read, of
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from audit.checks_of_arms import wrong_arms
-from audit.checks_of_data import wrong_data, wrong_model, wrong_task
-from audit.checks_of_gates import wrong_gates
-from audit.config import AuditConfig
-from audit.mistakes import Mistake, Wrong, did_you_mean, listed
-from audit.reading import Loaded
+from audit.settings.checks_of_arms import wrong_arms
+from audit.settings.checks_of_data import wrong_data, wrong_model, wrong_task
+from audit.settings.checks_of_gates import wrong_gates
+from audit.settings.config import AuditConfig
+from audit.settings.mistakes import Mistake, Wrong, did_you_mean, listed
+from audit.settings.reading import Loaded
 
 
 def check(

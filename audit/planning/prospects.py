@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from audit.arms import StoredModel
-from audit.config import TWIN, Gate, Policy
 from audit.data.splits import Splits
-from audit.execute import Order
-from audit.expectations import asks_of
-from audit.gate import criterion
-from audit.plan import ArmPlan
-from audit.targets import address
+from audit.judging.gate import criterion
+from audit.judging.targets import address
+from audit.planning.expectations import asks_of
+from audit.planning.plan import ArmPlan
+from audit.running.arms import StoredModel
+from audit.running.execute import Order
+from audit.settings.config import TWIN, Gate, Policy
 from probes.protocol import Ask, Facts, Probe
 from probes.results import NotApplicable
 from probes.stats.epsilon import largest_refutable

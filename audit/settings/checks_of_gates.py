@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from audit.config import AuditConfig, Gate, Policy
-from audit.mistakes import Place, Wrong, did_you_mean, listed
+from audit.settings.config import AuditConfig, Gate, Policy
+from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
 
 _METRIC = re.compile(r"([\w-]+)\.([\w-]+)(\[[^\[\]]+\])?")
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from audit.arms import StoredModel
+from audit.running.arms import StoredModel
 from audit.store import digest, read_json, write_json
 from audit.units import Units, code_of, code_of_arithmetic, code_of_scoring, versions
 from probes.protocol import Ask, Facts, Items, Probe, Rows, Subject

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from audit.config import json_schema
+from audit.settings.config import json_schema
 
 Place = tuple[str | int, ...]
 """The keys (and positions in lists) that lead to a setting, such as ("arms", "dp", "training", "epochs")."""

@@ -1,0 +1,1 @@
+"""After a run: gates, verdicts, and every number recomputed from the stored rows."""

@@ -1,0 +1,1 @@
+"""A run: data, arms, questions, comparisons, and the record."""
