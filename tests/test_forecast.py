@@ -138,14 +138,17 @@ def test_the_words_give_one_line_a_kind_of_unit_and_arm():
 # ---- gates --------------------------------------------------------------------------------------------------------
 
 
-def outlook(gate, probe, metric, part="", *, n=100, members=50, canaries=0, seeds=1, claim=None, fail_level=0.95):
-    """The prospect of a gate on n items, of which so many are members, or on so many canaries."""
+def outlook(
+    gate, probe, metric, part="", *, n=100, members=50, of_a=0, canaries=0, seeds=1, claim=None, fail_level=0.95
+):
+    """The prospect of a gate on n items, of which so many are members or of group a, or on so many canaries."""
     count = canaries or n
     columns = {
         "item_id": [f"i{i}" for i in range(count)],
         "cluster": [f"i{i}" for i in range(count)],
         "is_member": [i < members for i in range(count)],
         "repetitions": [1] * count,
+        "group:gender": ["a" if i < of_a else "b" for i in range(count)],
         "text": ["x"] * count,
     }
     facts = Facts(arm="a", role="twin", seed=0, head="classifier", task="text-classification", claim=claim)
@@ -170,8 +173,8 @@ GATES = {
     "too few non-members for the rate of false alarms": (
         (MAX, "membership", "tpr_at_fpr", "attack=loss,fpr=0.01"), {"n": 120, "members": 60}, False),
     "enough non-members, too few members": (
-        (MAX, "membership", "tpr_at_fpr", "attack=loss,fpr=0.01"), {"n": 160, "members": 50}, False),
-    "enough of both": ((MAX, "membership", "tpr_at_fpr", "attack=loss,fpr=0.01"), {"n": 250, "members": 120}, True),
+        (MAX, "membership", "tpr_at_fpr", "attack=loss,fpr=0.01"), {"n": 360, "members": 50}, False),
+    "enough of both": ((MAX, "membership", "tpr_at_fpr", "attack=loss,fpr=0.01"), {"n": 420, "members": 120}, True),
     "an AUC that a small pool leaves open": (
         ({"kind": "bound", "max": 0.6}, "membership", "auc", "attack=loss"), {"n": 100}, None),
     "an AUC that a large pool decides": (
@@ -188,6 +191,14 @@ GATES = {
     "a margin of nothing": (({**VERSUS, "margin": 0.0}, "utility", "accuracy"), {"n": 500}, None),
     "a difference that is no rate": ((VERSUS, "utility", "log_loss"), {"n": 500}, None),
     "no regression": (({**VERSUS, "kind": "no_regression"}, "utility", "accuracy"), {"n": 50}, True),
+    "a difference between groups of whom one is too small to show it": (
+        (MAX, "group_disparity", "equalized_odds_difference", "attribute=gender"), {"n": 200, "of_a": 150}, False),
+    "a difference between groups that are large enough": (
+        (MAX, "group_disparity", "equalized_odds_difference", "attribute=gender"), {"n": 400, "of_a": 200}, None),
+    "a difference between groups of an attribute without a column": (
+        (MAX, "group_disparity", "equalized_odds_difference", "attribute=region"), {"n": 200}, None),
+    "a rate in a group that is too small": (
+        (MAX, "group_disparity", "false_positive_rate", "attribute=gender,group=b"), {"n": 200, "of_a": 150}, False),
     "a number with no bounds": (({"kind": "bound", "max": 1.0}, "utility", "log_loss"), {}, True),
 }  # fmt: skip
 
@@ -227,6 +238,12 @@ def test_a_gate_on_what_is_not_asked_cannot_pass(audit, tmp_path):
     }  # fmt: skip
     assert found["twin"].words == "membership is not put to base"
     assert "no head" in found["base"].words
+
+
+def test_a_gate_on_a_slice_that_the_data_lack_cannot_pass_and_the_slices_there_are_get_named(audit, tmp_path):
+    found = gated(audit, tmp_path, "{id: rare, kind: bound, metric: 'utility.recall[class=absent]', min: 0.1}")
+    assert found["rare"].can_pass is False
+    assert found["rare"].words.startswith("there is no class 'absent'; there are: ")
 
 
 def test_gates_of_one_family_share_its_alpha_in_the_forecast_too(audit, tmp_path, monkeypatch):

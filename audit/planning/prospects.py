@@ -15,9 +15,12 @@ from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
 from audit.running.execute import Order
 from audit.settings.config import TWIN, Gate, Policy
-from probes.protocol import Ask, Facts, Probe
+from probes.privacy.canaries import Canaries
+from probes.privacy.membership import FEWEST_FALSE_ALARMS
+from probes.protocol import Array, Ask, Facts, Items, Probe
 from probes.results import NotApplicable
 from probes.stats.epsilon import largest_refutable
+from probes.stats.groups import UNKNOWN
 from probes.stats.intervals import upper_limit
 from probes.stats.power import rows_needed
 
@@ -75,8 +78,8 @@ class _Case:
 
     @property
     def units(self) -> int:
-        """Independent units of the largest question."""
-        return max(len(np.unique(ask.on["cluster"].astype(str))) for ask in self.asks.values())
+        """Independent units of the largest question; of a slice that the items tell, those that lie in it."""
+        return max(_clusters(ask.on.take(_in_slice(ask.on, self.part))) for ask in self.asks.values())
 
 
 def prospects(order: Order, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Iterator[Prospect]:
@@ -101,6 +104,9 @@ def _prospect(
             asks_of(order, splits, _reference(order, gate.reference, arm, name), 0, name, models)
     except NotApplicable as reason:
         return _hopeless(gate, str(reason))
+    nowhere = _missing_from(splits, part)
+    if nowhere:
+        return _hopeless(gate, nowhere)
     case = _Case(
         gate=gate,
         metric=metric,
@@ -119,6 +125,35 @@ def _prospect(
 def _hopeless(gate: Gate, words: str) -> Prospect:
     part = address(gate.metric)[2]
     return Prospect(gate=gate.id, criterion=criterion(gate, part), units=0, can_pass=False, words=words)
+
+
+def _settings_in(part: str) -> Mapping[str, str]:
+    """The settings that a slice names; none where it is all rows or every slice there is."""
+    return dict(pair.split("=", 1) for pair in part.split(",") if "=" in pair)
+
+
+def _missing_from(splits: Splits, part: str) -> str | None:
+    """Why a slice cannot come about: it names a domain, an attribute or a class that the data lack."""
+    known = {"domain": sorted(splits.domains), "attribute": splits.groups, "class": splits.classes}
+    for setting, value in _settings_in(part).items():
+        if setting in known and value not in known[setting]:
+            return f"there is no {setting} {value!r}; there are: {', '.join(known[setting]) or 'none'}"
+    return None
+
+
+def _in_slice(items: Items, part: str) -> Array:
+    """Which items lie in a slice, as far as their own columns tell."""
+    settings = _settings_in(part)
+    columns = {"domain": "domain", "class": "label", "group": f"group:{settings.get('attribute')}"}
+    inside = np.ones(items.n, dtype=bool)
+    for setting, column in columns.items():
+        if setting in settings and column in items:
+            inside &= items[column].astype(str) == settings[setting]
+    return inside
+
+
+def _clusters(items: Items) -> int:
+    return len(np.unique(items["cluster"].astype(str)))
 
 
 def _reference(order: Order, named: str, arm: ArmPlan, probe: str) -> ArmPlan:
@@ -176,7 +211,7 @@ def _of_noninferiority(case: _Case) -> tuple[bool | None, str]:
 def _of_epsilon(case: _Case, limit: float) -> tuple[bool, str]:
     canaries = case.asks["arm"].on
     m = int((canaries["repetitions"].astype(int) == 1).sum())
-    guesses = 2 * round(getattr(case.probe, "guess_share", 0.25) * m / 2)
+    guesses = case.probe.guesses(m) if isinstance(case.probe, Canaries) else 0
     delta = case.facts.claim.delta if case.facts.claim is not None else _UNCLAIMED_DELTA
     ceiling = largest_refutable(m, guesses, delta=delta, level=case.fail_level) if guesses >= 2 else 0.0
     return ceiling > limit, f"{m} canaries planted at most once, {guesses} guesses: could show up to {ceiling:.3g}"
@@ -184,8 +219,9 @@ def _of_epsilon(case: _Case, limit: float) -> tuple[bool, str]:
 
 def _of_rate_at_fpr(case: _Case, limit: float, fpr: float) -> tuple[bool, str]:
     members, nonmembers = _coins(case)
-    if nonmembers < 1 / fpr:
-        return False, f"{nonmembers} non-members, where a false positive rate of {fpr:g} needs {math.ceil(1 / fpr):,}"
+    needed = math.ceil(FEWEST_FALSE_ALARMS / fpr - 1e-9)
+    if nonmembers < needed:
+        return False, f"{nonmembers} non-members, where a false positive rate of {fpr:g} needs {needed:,}"
     best = _nearest_end(members, case.pass_level) if members else 1.0
     words = f"{members} members and {nonmembers} non-members; at best the interval would end at {best:.3g}"
     return best <= limit, words
@@ -213,8 +249,10 @@ def _of_rate(case: _Case) -> tuple[bool | None, str]:
     A mean over several seeds can end nearer, so it is left open.
     """
     n = case.units
-    if _is_signed(case.metric) and case.gate.max is not None:
+    if case.probe.metrics[case.metric].signed and case.gate.max is not None:
         return True, f"{n:,} units"
+    if _is_disparity(case.metric):
+        return _of_disparity(case)
     reach = _nearest_end(n, case.pass_level)
     best = reach if case.gate.max is not None else 1 - reach
     fits = best <= case.gate.max if case.gate.max is not None else best >= float(case.gate.min or 0.0)
@@ -229,6 +267,29 @@ def _nearest_end(n: int, level: float) -> float:
     return min(upper_limit(0, n, level=(1 + level) / 2), z * z / (n + z * z))
 
 
-def _is_signed(metric: str) -> bool:
-    """Whether a rate is a difference that may be negative."""
-    return metric.endswith("_drop") or metric.startswith("excess_")
+def _is_disparity(metric: str) -> bool:
+    """Whether a rate is a difference between groups: its interval can be no narrower than the smallest group's."""
+    return metric.endswith("_difference")
+
+
+def _of_disparity(case: _Case) -> tuple[bool | None, str]:
+    sizes = _group_sizes(case)
+    if len(sizes) < 2 or case.gate.max is None:
+        return None, f"{case.units:,} units; what they decide depends on the sizes of the groups"
+    smallest = min(sizes, key=lambda group: sizes[group])
+    best = _nearest_end(sizes[smallest], case.pass_level)
+    words = (
+        f"the smallest group is {smallest} with {sizes[smallest]:,} units; at best the interval would end at {best:.3g}"
+    )
+    return (None if best <= case.gate.max else False), words
+
+
+def _group_sizes(case: _Case) -> dict[str, int]:
+    """Units of each group of the attribute that the slice names; of those that are compared alone."""
+    column = f"group:{_settings_in(case.part).get('attribute')}"
+    items = next((ask.on for ask in case.asks.values() if column in ask.on), None)
+    if items is None:
+        return {}
+    of_group = items[column].astype(str)
+    sizes = {group: _clusters(items.take(of_group == group)) for group in np.unique(of_group)}
+    return {group: n for group, n in sizes.items() if n >= case.facts.minimum_group and group != UNKNOWN}
