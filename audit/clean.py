@@ -1,5 +1,6 @@
 """Delete what a run left behind, by sensitivity: models, data, tables, and the personal columns of its rows."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,6 +30,7 @@ def clean(folder: RunFolder, store: Store, keep: Keep) -> list[str]:
         Refused: Another run's files cannot be read, so that nobody knows what it uses; nothing is deleted then.
     """
     mine, others = objects_of(folder), _used_by_others(folder)
+    _remove_leftovers(folder)
     columns = list(_columns(folder, keep))
     removed = 0
     for kind, key in (name.split("/") for name in sorted(mine - others)):
@@ -37,6 +39,15 @@ def clean(folder: RunFolder, store: Store, keep: Keep) -> list[str]:
     folder.note_cleaned([])
     shared = f"; {len(mine & others)} are used by other runs" if mine & others else ""
     return [f"{removed} stored objects deleted (models, prepared data, tables, answers){shared}", *columns]
+
+
+def _remove_leftovers(folder: RunFolder) -> None:
+    """Remove the half-written files of killed processes: rows among them, with all their columns."""
+    for part in list(folder.path.rglob(".*")):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def _used_by_others(folder: RunFolder) -> set[str]:

@@ -6,14 +6,14 @@ Words go to stderr, results to stdout: with --json one document.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import click
 
-from audit.exits import INCOMPLETE, INTEGRITY, INTERRUPTED, OK, USAGE, Ended
+from audit.exits import BLOCKED, INCOMPLETE, INCONCLUSIVE, INTEGRITY, INTERRUPTED, OK, USAGE, Ended
 from audit.shadows import shadow
 
 if TYPE_CHECKING:
@@ -62,15 +62,43 @@ def sentences(verb: F) -> F:
             from audit.mishaps import ended
 
             end = ended(error)
-        say(str(end))
-        if kwargs.get("as_json"):
-            out({"error": str(end), "code": end.code, **end.more})
-        sys.exit(end.code)
+        _end(end, as_json=bool(kwargs.get("as_json")))
 
     return cast(F, wrapped)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
+def _end(end: Ended, *, as_json: bool) -> NoReturn:
+    """Say why a verb ends early, and leave with its code."""
+    say(str(end))
+    if as_json:
+        out({"error": str(end), "exit": end.code, **end.more})
+    sys.exit(end.code)
+
+
+class Verbs(click.Group):
+    """The verbs; where the words on the command line make none, --json gets its document too."""
+
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
+        """As `click.Group.main`."""
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            ended = super().main(words, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            error.show()
+            if "--json" in words:
+                out({"error": error.format_message(), "exit": error.exit_code})
+            sys.exit(error.exit_code)
+        except (Ended, click.Abort) as error:  # click makes an Abort of Ctrl-C
+            end = error if isinstance(error, Ended) else Ended("interrupted", INTERRUPTED)
+            _end(end, as_json="--json" in words)
+        if standalone_mode:
+            sys.exit(ended if isinstance(ended, int) else OK)
+        return ended
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
 @click.version_option(package_name="finetune-audit", prog_name="audit")
 def main() -> None:
     """Audit a fine-tuned language model for bias, privacy and robustness before it is deployed."""
@@ -80,8 +108,7 @@ def main() -> None:
     os.umask(0o077)  # whatever a library writes into a run is its owner's alone
     hidden = shadow()
     if hidden is not None:
-        say(hidden)
-        sys.exit(USAGE)
+        raise Ended(hidden, USAGE)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -176,13 +203,14 @@ def plan(config: Path, changes: tuple[str, ...], runs: Path, as_json: bool, quie
 @sentences
 def run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Train the arms, measure, summarize and contrast; write the run's folder and its report."""
-    from audit.judging.judge import write_reports
+    from audit.judging.pages import write_reports
 
     folder, errors = _run(config, changes, runs, fresh_coins, quiet)
     write_reports(folder)
     say(f"report: {folder.report}")
+    deployed = _deployed(folder)
     if as_json:
-        out({"run": str(folder.path), "report": str(folder.report), "errors": errors})
+        out({"run": str(folder.path), "report": str(folder.report), "errors": errors, "deployed": deployed})
     sys.exit(INCOMPLETE if errors else OK)
 
 
@@ -208,18 +236,35 @@ def _run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, 
     return order.folder, record.coverage.errors
 
 
+def _deployed(folder: "RunFolder") -> dict[str, str]:
+    """Where the weights of the arm to be deployed lie, by run of it; said, so that these and no others are shipped."""
+    from reports.record import load_run
+
+    runs = folder.path.parent
+    found = {name: str(runs / at) if (runs / at).is_dir() else at for name, at in load_run(folder.run).deployed.items()}
+    for name, at in found.items():
+        say(f"weights of {name}, the arm to be deployed: {at}")
+    return found
+
+
 @main.command()
 @run_argument
 @json_option
 @sentences
 def gate(run: Path, as_json: bool) -> None:
     """Judge the run in folder RUN by its gates; write gates.json and the report with its verdicts."""
-    sys.exit(_gate(_finished(run), as_json))
+    folder = _finished(run)
+    code, document = _gate(folder)
+    if as_json:
+        out(document)
+    sys.exit(code)
 
 
-def _gate(folder: "RunFolder", as_json: bool) -> int:
+def _gate(folder: "RunFolder") -> tuple[int, dict[str, Any]]:
+    """Judge a run; the exit code, and what the JSON document says."""
     from audit.judging.gate import exit_code
-    from audit.judging.judge import judge, write_judgement, write_reports
+    from audit.judging.judge import judge, write_judgement
+    from audit.judging.pages import write_reports
     from reports.record import load_record
 
     _whole(folder)
@@ -239,16 +284,17 @@ def _gate(folder: "RunFolder", as_json: bool) -> int:
             {"id": g.id, "level": g.level, "verdict": g.verdict, "reason": g.reason} for g in judgement.gates
         ]
         code = exit_code(judgement, incomplete=errors > 0)
-    if as_json:
-        out({**document, "code": code})
-    return code
+    return code, {**document, "exit": code}
 
 
 def _verdict_words(folder: "RunFolder", judgement: "Judgement") -> str:
-    lines = [f"{judgement.verdict.upper()} under {judgement.policy} {judgement.version} ({judgement.owner})"]
+    from reports.words.text import visible
+
+    owner = judgement.owner or "owner not named"
+    lines = [f"{judgement.verdict.upper()} under {judgement.policy} {judgement.version} ({owner})"]
     lines += [f"  {words}" for words in judgement.deviations]
     lines += [f"  {g.verdict:13} {_named(g.id, g.level)}: {g.criterion}; {g.reason}" for g in judgement.gates]
-    return "\n".join([*lines, f"report: {folder.report}"])
+    return "\n".join(visible(line) for line in [*lines, f"report: {folder.report}"])
 
 
 def _named(gate_id: str, level: str) -> str:
@@ -266,7 +312,11 @@ def _named(gate_id: str, level: str) -> str:
 def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Validate, run, judge and report; all artefacts first, the verdict as exit code last."""
     folder, _ = _run(config, changes, runs, fresh_coins, quiet)
-    sys.exit(_gate(folder, as_json))
+    code, document = _gate(folder)
+    document["deployed"] = _deployed(folder)
+    if as_json:
+        out(document)
+    sys.exit(code)
 
 
 @main.command()
@@ -275,11 +325,11 @@ def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as
 @sentences
 def report(run: Path, as_json: bool) -> None:
     """Render the report of folder RUN again from its files, without torch."""
-    from audit.judging.judge import write_reports
+    from audit.judging.pages import write_reports
 
     folder = _finished(run)
     _whole(folder)
-    write_reports(folder)
+    write_reports(folder, afresh=True)
     say(f"report: {folder.report}")
     if as_json:
         out({"run": str(folder.path), "report": str(folder.report)})
@@ -334,6 +384,38 @@ def clean(run: Path, keep: Literal["public", "derived", "personal"], as_json: bo
         out({"deleted": done})
 
 
+@main.command()
+@click.option("--privacy", is_flag=True, help="Attack a short private training of our own.")
+@click.option(
+    "--epsilon",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="The epsilon it is to keep.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Derive all randomness from it, to be repeated.")
+@json_option
+@sentences
+def selfcheck(privacy: bool, epsilon: float, seed: int | None, as_json: bool) -> None:
+    """Test what this tool promises, on this machine: does a training that claims an epsilon keep it?
+
+    Trains a tiny model in a minute. Code 10 if the claim is refuted, 11 if it could not have been.
+    """
+    if not privacy:
+        raise click.UsageError("name what is to be tested: --privacy")
+    from audit.selfcheck import selfcheck as test
+    from audit.training.exactness import InexactClipping
+
+    try:
+        found = test(epsilon, seed)
+    except InexactClipping as error:
+        raise Ended(str(error), BLOCKED) from error
+    say(found.words())
+    if as_json:
+        out(found.plain())
+    sys.exit(BLOCKED if found.failed else INCONCLUSIVE if found.verdict == "could not have been refuted" else OK)
+
+
 @main.group()
 def probes() -> None:
     """The probes there are."""
@@ -343,24 +425,16 @@ def probes() -> None:
 @json_option
 @sentences
 def list_probes(as_json: bool) -> None:
-    """Name each probe, its pillar and its question."""
-    from probes.catalog import PROBES, describe
+    """Name each probe, its pillar and its question; those of other installed packages too."""
+    from probes.catalog import listing
 
-    rows = [
-        {
-            "name": name,
-            "version": probe.version,
-            "pillar": probe.pillar,
-            "question": describe(probe).question,
-            "metrics": sorted(probe.metrics),
-        }
-        for name, probe in PROBES.items()
-    ]
+    rows = listing()
     if as_json:
         out({"probes": rows})
-    else:
-        for row in rows:
-            click.echo(f"{row['name']:16} {row['pillar']:11} {row['question']}")
+        return
+    for row in rows:
+        whose = f" ({row['package']})" if row["package"] else ""
+        click.echo(f"{row['name']:16} {row.get('pillar', ''):11} {row.get('question') or row['error']}{whose}")
 
 
 @main.group()

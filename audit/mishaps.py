@@ -2,10 +2,11 @@
 
 import errno
 import traceback
+from pathlib import Path
 
 from audit.data.files import DataError
-from audit.exits import BUG, INTERRUPTED, USAGE, Ended
-from audit.refusal import Refused
+from audit.exits import BUG, INTEGRITY, INTERRUPTED, USAGE, Ended
+from audit.refusal import Damaged, Refused
 from audit.settings.mistakes import ConfigError
 
 _MODELS = frozenset({"torch", "transformers", "opacus", "peft", "safetensors", "tokenizers", "datasets", "datasketch"})
@@ -21,12 +22,17 @@ def ended(error: BaseException) -> Ended:
     """The end that an exception makes of a verb."""
     if isinstance(error, Ended):
         return error
+    if isinstance(error, Damaged):
+        return Ended(str(error), INTEGRITY)
     if isinstance(error, ConfigError | DataError | Refused):
         return Ended(str(error), USAGE)
     if isinstance(error, KeyboardInterrupt):
         return Ended("interrupted; run the same command again to go on from here", INTERRUPTED)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _MODELS:
         return Ended(f"{error.name} is not installed; to train and to ask, install 'finetune-audit[models]'", USAGE)
+    if isinstance(error, FileNotFoundError) and "objects" in Path(error.filename or "").parts:
+        lost = Path(error.filename)
+        return Ended(f"{lost.parent}: a stored object that lost its {lost.name}; remove it and run again", INTEGRITY)
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return Ended(f"{where}{(error.strerror or str(error)).lower()}", USAGE)

@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.planning.outline import why_not
 from audit.planning.plan import Plan, make_plan
+from audit.refusal import Damaged
 from audit.running.execute import Order
 from audit.settings.mistakes import ConfigError
-from audit.settings.reading import Loaded, read
+from audit.settings.reading import Loaded, read_with_mistakes
 from audit.settings.validate import check
 from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json
 from probes.catalog import PROBES, find, instantiate
@@ -31,10 +33,13 @@ def opened(path: Path, changes: Sequence[str] = ()) -> Opened:
     Raises:
         ConfigError: All its mistakes.
     """
-    loaded = read(path, changes)
-    metrics_of = {name: frozenset(probe.metrics) for name, probe in _known_probes(loaded).items()}
-    mistakes = check(loaded, metrics_of, instantiate)
-    if mistakes:
+    loaded, mistakes = read_with_mistakes(path, changes)
+    if loaded is not None:
+        metrics_of = {name: frozenset(probe.metrics) for name, probe in _known_probes(loaded).items()}
+        told = {(mistake.file, mistake.key) for mistake in mistakes}
+        more = check(loaded, metrics_of, instantiate, why_not)
+        mistakes += [mistake for mistake in more if (mistake.file, mistake.key) not in told]
+    if mistakes or loaded is None:
         raise ConfigError(mistakes)
     return Opened(loaded=loaded, plan=make_plan(loaded.config))
 
@@ -51,25 +56,42 @@ def _known_probes(loaded: Loaded) -> dict[str, type[Probe]]:
 def ordered(opened: Opened, runs: Path, *, fresh_coins: bool = False) -> Order:
     """An order for an opened config: the run's folder is named by title, config and counter.
 
-    The same config goes on in the same folder; fresh coins take the next number. Gates and the report's settings are
-    no part of the name: changing them changes no number.
+    The same config goes on in the same folder; fresh coins take the next number. Gates are no part of the
+    name: changing them changes no number.
     """
     config = loaded_title(opened.loaded)
-    shared = config.as_written.model_dump(mode="json", exclude={"gates", "report"})
+    shared = config.as_written.model_dump(mode="json", exclude={"gates"})
     stem = f"{slug(config.config.title or '')}-{digest(shared)[:8]}"
     folder = (
         _with_fresh_coins(runs, stem) if fresh_coins else RunFolder(runs / f"{stem}-{max(_counter(runs, stem), 1)}")
     )
-    coins = read_json(folder.seal)["coins_seed"] if folder.seal.is_file() else config.config.seeds.coins
+    coins = _sealed_coins(folder)
     return Order(
         config=config.config,
         as_written=config.as_written,
         plan=opened.plan,
         store=Store(runs),
         folder=folder,
+        lines=config.lines,
         changes=config.changes,
-        coins=coins,
+        coins=config.config.seeds.coins if coins is None else coins,
     )
+
+
+def _sealed_coins(folder: RunFolder) -> int | None:
+    """The seed of the coins in a run's seal; None where there is no seal.
+
+    Raises:
+        Damaged: The seal is none that a run writes.
+    """
+    if not folder.seal.is_file():
+        return None
+    try:
+        return int(read_json(folder.seal)["coins_seed"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(
+            f"{folder.seal}: damaged or changed, so the coins it seals are not known; remove the run's folder"
+        ) from error
 
 
 def _with_fresh_coins(runs: Path, stem: str) -> RunFolder:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+def done_already(units: int) -> str:
+    """How many units were found done."""
+    return "1 unit was done already" if units == 1 else f"{units} units were done already"
+
+
 class Shown(Observer, Protocol):
     """An observer that is opened and closed."""
 
@@ -59,7 +64,7 @@ class Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._reused:
-            self.say(f"{self._reused} units were done already")
+            self.say(done_already(self._reused))
 
 
 class Bars:
@@ -116,7 +121,7 @@ class Bars:
     ) -> None:
         self._progress.stop()
         if self._reused:
-            self.say(f"{self._reused} units were done already")
+            self.say(done_already(self._reused))
 
 
 def shown(quiet: bool = False) -> Shown:

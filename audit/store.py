@@ -1,17 +1,18 @@
 """Where things lie: content-addressed objects that runs share, and the folder of one run.
 
 An object is a folder named by the hash of everything that influences its content. It is written beside its place
-and renamed into it, so it is there whole or not at all; what is there is never computed again. All folders are
-readable by their owner only.
+and renamed into it, so it is there whole or not at all; what is there is never computed again. All files and folders
+are readable by their owner only, whatever the process's mask.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,18 @@ def sources_digest(paths: Iterable[Path]) -> str:
 
 
 def private_folder(path: Path) -> Path:
-    """The folder, made readable by its owner only."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The folder, made readable by its owner only, as are those above it that are made with it."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
     return path
+
+
+def _make_private(folder: Path) -> None:
+    """Take from everyone else what libraries wrote into a folder."""
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,9 +105,10 @@ class Store:
         """A folder to fill; it becomes the object when the block ends without an exception."""
         target = self.path(kind, key)
         private_folder(target.parent)
-        part = private_folder(target.parent / f".{key}.{secrets.token_hex(4)}")
+        part, lock = _locked_folder(target)
         try:
             yield part
+            _make_private(part)
             if target.is_dir():  # another process was first; its content is the same by construction
                 shutil.rmtree(part)
             else:
@@ -106,21 +116,56 @@ class Store:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
+        finally:
+            os.close(lock)
 
     def checkpoints(self, key: str) -> Path:
         """Where the unfinished training of the model of that key writes what it can continue from."""
-        return self.root / "checkpoints" / key
+        return private_folder(self.root / "checkpoints") / key
 
     def sweep(self) -> None:
-        """Remove what a killed process left half-written."""
+        """Remove what killed processes left half-written; what a living one is writing is locked, and stays."""
         for part in self.objects.glob("*/*/.*"):
-            shutil.rmtree(part, ignore_errors=True)
+            with suppress(OSError):  # locked, gone meanwhile, or on a file system that knows no locks
+                lock = _locked(part, wait=False)
+                shutil.rmtree(part, ignore_errors=True)
+                os.close(lock)
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an object, what a killed process left of it, and the checkpoint of its training."""
         path = self.path(kind, key)
-        for gone in (path, *path.parent.glob(f".{key}.*"), self.checkpoints(key)):
+        for gone in (path, *path.parent.glob(f".{key}.*"), self.root / "checkpoints" / key):
             shutil.rmtree(gone, ignore_errors=True)
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    """A new folder beside an object's place, and the lock that says that its writer lives.
+
+    A sweep that came between making and locking it has removed it again.
+    """
+    while True:
+        part = private_folder(target.parent / f".{target.name}.{secrets.token_hex(4)}")
+        with suppress(FileNotFoundError):
+            lock = _locked(part, wait=True)
+            if part.is_dir():
+                return part, lock
+            os.close(lock)
+
+
+def _locked(folder: Path, *, wait: bool) -> int:
+    """A lock on a folder, which ends when it is closed or its process does.
+
+    Raises:
+        OSError: Another process has it and `wait` is false, or the folder is not there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if not wait:
+            os.close(descriptor)
+            raise
+    return descriptor  # where the file system knows no locks, a writer goes on without one, and no sweep removes
 
 
 def stored_salt(path: Path) -> str:
@@ -173,6 +218,16 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @property
+    def intervals(self) -> Path:
+        """Intervals at the levels of the gates, which were recomputed from the rows."""
+        return self.path / "intervals.json"
+
+    @property
+    def drawn(self) -> Path:
+        """What the page, the summary and the JUnit file were drawn from, and their hashes."""
+        return self.path / "drawn.json"
+
+    @property
     def events(self) -> Path:
         """What was begun and done, a line each."""
         return self.path / "events.jsonl"
@@ -209,8 +264,9 @@ class RunFolder:
         return [f.relative_to(self.path) for f in files if f.is_file()]
 
     def write_manifest(self) -> None:
-        """Write the hash of each file of the evidence."""
-        write_json(self.manifest, {str(f): file_digest(self.path / f) for f in self.evidence()})
+        """Write the hash of each file of the evidence; of what was computed from it, those that were known before."""
+        kept = {f.name: file_digest(f) for f in (self.intervals, self.drawn) if self.vouches(f)}
+        write_json(self.manifest, kept | {str(f): file_digest(self.path / f) for f in self.evidence()})
 
     @property
     def cleaning(self) -> Path:
@@ -225,15 +281,39 @@ class RunFolder:
         """Note that files lost columns, and take their new hashes into the manifest; those of other files stay."""
         lost = sorted(files)
         write_json(self.cleaning, sorted({*self.cleaned(), *lost}))
-        if self.manifest.is_file():
-            write_json(self.manifest, {**read_json(self.manifest), **{f: file_digest(self.path / f) for f in lost}})
+        promised = self._promised()
+        if promised:
+            write_json(self.manifest, promised | {f: file_digest(self.path / f) for f in lost})
+
+    def vouch(self, file: Path) -> None:
+        """Take the hash of a file that was computed from the evidence into the manifest, if there is one."""
+        promised = self._promised()
+        if promised:
+            write_json(self.manifest, promised | {file.name: file_digest(file)})
+
+    def vouches(self, file: Path) -> bool:
+        """Whether a file is there and is the one that the manifest knows."""
+        return file.is_file() and self._promised().get(file.name) == file_digest(file)
+
+    def contradicts(self, file: Path) -> bool:
+        """Whether the manifest knows another file of that name than the one that is there."""
+        promised = self._promised().get(file.name)
+        return promised is not None and file.is_file() and promised != file_digest(file)
+
+    def _promised(self) -> dict[str, str]:
+        """The manifest; empty where there is none that can be read."""
+        try:
+            return dict(read_json(self.manifest))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def tampered(self) -> list[str]:
-        """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read."""
-        try:
-            wanted: dict[str, str] = dict(read_json(self.manifest))
-        except (OSError, ValueError):
-            return [self.manifest.name]
+        """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read.
+
+        Files that were computed from the evidence are none of them: what the manifest does not know is computed again.
+        """
+        computed = {self.intervals.name, self.drawn.name}
+        wanted = {name: sha for name, sha in self._promised().items() if name not in computed}
         if not {str(file) for file in self.evidence()} <= wanted.keys():
             return [self.manifest.name]  # a file that numbers rest on is not vouched for
         return [

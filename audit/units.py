@@ -2,6 +2,7 @@
 
 import ast
 import json
+import platform
 import resource
 import sys
 import time
@@ -38,12 +39,22 @@ def versions(names: tuple[str, ...] = (*_NUMERICAL, *_MODELS)) -> Mapping[str, s
 
 
 @cache
+def software() -> Mapping[str, str]:
+    """Versions of this package, of Python, and of what numbers depend on."""
+    return {**versions(("finetune-audit",)), "python": platform.python_version(), **versions()}
+
+
+def machine() -> str:
+    """The type of this machine, which says nothing of which one it is: "Linux x86_64"."""
+    return f"{platform.system()} {platform.machine()}"
+
+
+@cache
 def code_of_training() -> str:
     """Hash of the source that makes weights."""
     encoding = [_PROBES / "scoring" / "encoding.py", _PROBES / "scoring" / "batching.py"]
-    return sources_digest(
-        [_AUDIT / "training", _AUDIT / "running" / "models.py", _AUDIT / "running" / "arms.py", *encoding]
-    )
+    running = [_AUDIT / "running" / name for name in ("models.py", "arms.py", "privacy_units.py")]
+    return sources_digest([_AUDIT / "training", *running, *encoding])
 
 
 @cache

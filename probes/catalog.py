@@ -9,7 +9,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from probes.bias.group_disparity import GroupDisparity
 from probes.bias.minimal_pairs import MinimalPairs
 from probes.bias.name_swap import NameSwap
 from probes.privacy.canaries import Canaries
+from probes.privacy.extraction import Extraction
 from probes.privacy.membership import Membership
 from probes.protocol import Probe
 from probes.robustness.domain_shift import DomainShift
@@ -39,6 +40,7 @@ PROBES: Mapping[str, type[Probe]] = {
     "perturbation": Perturbation,
     "membership": Membership,
     "canaries": Canaries,
+    "extraction": Extraction,
 }
 
 
@@ -65,11 +67,16 @@ def find(name: str) -> type[Probe]:
     """
     if name in PROBES:
         return PROBES[name]
-    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    others = third_parties()
     if name not in others:
         raise ValueError(f"no probe called {name!r}; {_suggest(name, [*PROBES, *others])}")
     probe: type[Probe] = others[name].load()
     return probe
+
+
+def third_parties() -> dict[str, EntryPoint]:
+    """The probes that other installed distributions bring, by name; one with a name of ours is never taken."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in PROBES}
 
 
 def defaults(task: str) -> tuple[str, ...]:
@@ -107,6 +114,23 @@ def describe(probe: type[Probe]) -> Description:
         for label in ("Limits:", "Source:")
     }
     return Description(question=paragraphs[0], limits=named["Limits:"], source=named["Source:"])
+
+
+def listing() -> list[dict[str, Any]]:
+    """What each probe says of itself, ours and those of other packages; of one that cannot be loaded, why."""
+    others = third_parties()
+    return [_listed(name, None) for name in PROBES] + [_listed(name, point) for name, point in others.items()]
+
+
+def _listed(name: str, point: EntryPoint | None) -> dict[str, Any]:
+    package = None if point is None else point.dist.name if point.dist is not None else "an unknown package"
+    row: dict[str, Any] = {"name": name, "package": package}
+    try:
+        probe = find(name)
+        said = {"version": probe.version, "pillar": probe.pillar, "question": describe(probe).question}
+        return row | said | {"metrics": sorted(probe.metrics)}
+    except Exception as error:  # code of others
+        return row | {"error": f"cannot be loaded: {type(error).__name__}: {error}"}
 
 
 def _suggest(name: str, known: list[str]) -> str:

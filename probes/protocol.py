@@ -297,14 +297,14 @@ class Subject:
 
     Attributes:
         name: How messages call it.
-        head: The kind of head it has.
+        head: The kind of head it has; None for the data alone, without any model.
         class_scorer: Class scores, from a classification head or from the label words of a language model.
         token_scorer: Token scores of a causal model.
         masked_scorer: Token scores of a masked model.
     """
 
     name: str
-    head: Literal["classifier", "causal", "masked"]
+    head: Literal["classifier", "causal", "masked"] | None
     class_scorer: ClassScorer | None = None
     token_scorer: TokenScorer | None = None
     masked_scorer: MaskedScorer | None = None
@@ -326,6 +326,13 @@ class Subject:
         if self.masked_scorer is None:
             raise NotApplicable(f"{self.name} is no masked language model")
         return self.masked_scorer
+
+
+REFERENCE = "reference:"
+"""What stands before the number of a reference model, and of the items with its coins."""
+
+DATA_ALONE = Subject(name="the data alone", head=None)
+"""The subject of a table that looks at the items and asks no model."""
 
 
 @runtime_checkable
@@ -350,12 +357,17 @@ class Ask:
     Attributes:
         table: The question.
         on: The items, complete with their texts.
-        of: "arm" for the arm the probe is put to, "base" for the untouched model it started from.
+        of: "arm" for the arm the probe is put to, "base" for the untouched model it started from, "data" for no model:
+            the table looks at the items alone; "reference:0" and so on for the arm's reference models.
     """
 
     table: Table
     on: Items
-    of: Literal["arm", "base"] = "arm"
+    of: str = "arm"
+
+    def __post_init__(self) -> None:
+        if self.of not in {"arm", "base", "data"} and not self.of.startswith(REFERENCE):
+            raise ValueError(f'of must be "arm", "base", "data" or "{REFERENCE}" and a number; got {self.of!r}')
 
 
 @runtime_checkable
@@ -382,7 +394,9 @@ class Probe(Protocol):
         Args:
             facts: What is known of the arm.
             data: The run's items by name: "test", "validation", "pool" (the audit pool), "canaries",
-                "canary_references" and "domain:<name>" for each other domain. Not every run has all.
+                "canary_references" and "domain:<name>" for each other domain; where the probe has `references`, also
+                "reference:0" and so on, the pool with a reference's coins as `is_member`, and "population", which
+                nobody was trained on. Not every run has all.
 
         Raises:
             NotApplicable: This arm, task or data cannot be asked.

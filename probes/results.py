@@ -107,21 +107,29 @@ class MetricSpec:
     """What a probe declares of a metric before anything is measured.
 
     Attributes:
-        ideal: The value a perfect model would have: 1 for accuracy, 0.5 for an attacker's AUC, 0 for a disparity.
+        ideal: The value a perfect model would have: 1 for accuracy, 0.5 for an attacker's AUC, 0 for a disparity; None
+            where no value is better than another, as for how often a group is selected.
         unit: "rate", "points" (hundredths of a rate), "auc", "bits", "nats", "epsilon", "score", "perplexity" …
         definition: Identifier of the exact computation, such as "minimal_pairs:sum-logprob"; another computation
             is another definition.
         label: The metric in words a reader of the report would use, such as "stereotype preferred".
         access: What an attacker or examiner needs: "label probabilities", "token probabilities", "training coins" …
         signed: Whether it is a difference, which may be negative: intervals of other rates are cut at 0.
+        gap: Whether it is the distance of two rates, which is told in points as every signed difference of rates is.
     """
 
-    ideal: float
+    ideal: float | None
     unit: str
     definition: str
     label: str
     access: str = "label probabilities"
     signed: bool = False
+    gap: bool = False
+
+    @property
+    def told_in(self) -> str:
+        """The unit as a record has it: "rate difference" for what lies between two rates."""
+        return "rate difference" if self.unit == "rate" and (self.signed or self.gap) else self.unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +190,7 @@ class Metric:
         slice: The part of the rows, `ALL` for all.
         estimate: The value with its interval, or why there is none.
         ideal: See `MetricSpec`.
-        unit: See `MetricSpec`.
+        unit: See `MetricSpec`; "rate difference" for what lies between two rates.
         coverage: Units asked, answered and missing.
         access: See `MetricSpec`.
         comparability: Hash of everything but the model that may change the number: probe, version, parameters,
@@ -199,7 +207,7 @@ class Metric:
     seed: int | None
     slice: str
     estimate: Value
-    ideal: float
+    ideal: float | None
     unit: str
     coverage: Coverage
     access: str

@@ -68,6 +68,14 @@ class HasCoverage(Protocol):
 
 
 @runtime_checkable
+class HasAccess(Protocol):
+    """A probe whose numbers need different attackers, though they are one metric."""
+
+    def access(self, key: Key, facts: Facts) -> str:
+        """What an attacker or examiner needs for a number."""
+
+
+@runtime_checkable
 class HasSeries(Protocol):
     """A probe whose numbers make a chart."""
 

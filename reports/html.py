@@ -9,26 +9,29 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.charts import chart
-from reports.format import Shown, count
-from reports.plates import Plate
+from reports.figures.charts import chart
+from reports.figures.plates import Plate
 from reports.record import AuditRecord, Judgement, RunInfo
-from reports.text import capitalised, visible
 from reports.view import view
+from reports.words.format import Shown, count
+from reports.words.text import capitalised, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_FOOT = 110
 
 
-def render(record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None) -> str:
+def render(
+    record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None, sha256: str = ""
+) -> str:
     """The page: the same text from the same files.
 
     Args:
         record: What was measured.
         judgement: The verdicts on it; without them the page says NOT JUDGED.
         run: When and where it was measured.
+        sha256: SHA-256 of the record's file; where silent, of the file that would be written now.
     """
-    page = view(record, judgement, run)
+    page = view(record, judgement, run, sha256)
     sheet = _sheet() + _foot(page.foot)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     template = _environment().get_template("page.html")
@@ -56,7 +59,7 @@ def _finalize(value: Any) -> Any:
 
 
 def _drawn(plate: Plate) -> Markup:
-    return Markup(chart(plate.sides, prefix=plate.prefix, title=plate.heading))
+    return Markup(chart(plate.sides, prefix=plate.prefix, title=plate.heading, description=plate.description))
 
 
 def _side(place: str) -> str:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from probes.results import ALL, Estimate, Metric, Pillar
-from reports.format import Shown, shown
-from reports.record import ArmRecord, AuditRecord, Contrast, PrivacyRecord, ProbeRecord
+from probes.results import ALL, Estimate, Metric, NotMeasured, Pillar, Value
+from reports.record import ArmRecord, AuditRecord, Contrast, PrivacyRecord, ProbeRecord, digest
+from reports.words.format import Shown, shown, significant
+from reports.words.text import part_words
 
 PILLARS: tuple[Pillar, ...] = ("bias", "privacy", "robustness", "utility")
 """The order of everything on the page."""
@@ -41,9 +42,17 @@ class Index:
 
     Attributes:
         record: The record.
+        sha256: SHA-256 of its file, which an older version may have written without the fields of this one; "" where
+            there is no file.
     """
 
     record: AuditRecord
+    sha256: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the record's file."""
+        return self.sha256 or digest(self.record)
 
     @cached_property
     def arms(self) -> dict[str, ArmRecord]:
@@ -118,6 +127,30 @@ class Index:
         """The numbers by `Metric.metric_id`."""
         return {metric.metric_id: metric for metric in self.record.metrics}
 
+    def part(self, metric: Metric) -> str:
+        """What a number speaks of besides its metric, in words: its slice, and for a bound on epsilon its delta."""
+        words = [] if metric.slice == ALL else [part_words(metric.slice)]
+        delta = self.delta(metric)
+        return ", ".join(words if delta is None else [*words, f"at δ = {significant(delta)}"])
+
+    def labelled(self, metric: Metric) -> str:
+        """A metric's label with what it speaks of."""
+        part = self.part(metric)
+        return f"{metric.label} ({part})" if part else metric.label
+
+    def delta(self, metric: Metric) -> float | None:
+        """The delta that a bound on epsilon is stated at; None for other metrics, and where no series tells it."""
+        return self._deltas.get((metric.arm, metric.probe)) if metric.unit == "epsilon" else None
+
+    @cached_property
+    def _deltas(self) -> dict[tuple[str, str], float]:
+        found = {}
+        for held in self.record.series:
+            delta = held.series.notes.get("delta")
+            if held.series.kind == "epsilon" and isinstance(delta, int | float):
+                found[held.arm, held.probe] = float(delta)
+        return found
+
     def metric(self, arm: ArmRecord, name: str, part: str = ALL) -> Metric | None:
         """The number of an arm, or of its twin where it is only measured there."""
         twin = self.twin(arm)
@@ -185,6 +218,16 @@ def contrast_id(contrast: Contrast) -> str:
     """Where a difference stands: "arm - reference/probe.name[slice]"."""
     where = f"[{contrast.slice}]" if contrast.slice else ""
     return f"{contrast.arm} - {contrast.reference}/{contrast.metric}{where}"
+
+
+def turned(contrast: Contrast, index: Index, subject: ArmRecord) -> Value:
+    """The difference as subject minus the other arm, whichever way it was taken."""
+    difference = contrast.difference
+    if isinstance(difference, NotMeasured) or contrast.arm == index.asked(subject, contrast.probe).name:
+        return difference
+    low = None if difference.high is None else -difference.high
+    high = None if difference.low is None else -difference.low
+    return replace(difference, value=-difference.value, low=low, high=high)
 
 
 def is_private(arm: ArmRecord) -> bool:

@@ -3,12 +3,12 @@
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from probes.results import Estimate, Pillar
-from reports.cards import TITLES
-from reports.format import significant
 from reports.index import PILLARS, Index
+from reports.parts.cards import TITLES
 from reports.record import AuditRecord, GateResult, Judgement
-from reports.text import visible
-from reports.wording import gate_name, observed
+from reports.words.format import significant
+from reports.words.text import visible
+from reports.words.wording import UNNAMED, gate_name, observed
 
 _OUTCOMES = {"fail": "failure", "error": "error", "inconclusive": "skipped", "not measured": "skipped"}
 
@@ -53,11 +53,18 @@ def _case(suite: Element, pillar: Pillar, gate: GateResult, index: Index) -> Non
         found = SubElement(case, outcome, message=message)
         if outcome != "skipped":
             found.set("type", gate.level)
-            found.text = visible(f"{gate_name(gate, index)}. {gate.criterion}.{seen} Limit set by {gate.owner}.")
+            found.text = visible(
+                f"{gate_name(gate, index)}. {gate.criterion}.{seen} Limit set by: {gate.owner or UNNAMED}."
+            )
 
 
 def _properties(gate: GateResult) -> list[tuple[str, str]]:
-    found = [("verdict", gate.verdict), ("criterion", gate.criterion), ("owner", gate.owner), ("level", gate.level)]
+    found = [
+        ("verdict", gate.verdict),
+        ("criterion", gate.criterion),
+        ("owner", gate.owner or UNNAMED),
+        ("level", gate.level),
+    ]
     if isinstance(gate.observed, Estimate):
         ends = {"estimate": gate.observed.value, "low": gate.observed.low, "high": gate.observed.high}
         found += [(name, significant(value, 6)) for name, value in ends.items() if value is not None]

@@ -6,12 +6,12 @@ Every word that a record brings is escaped, so that a name cannot become a link,
 import re
 from collections.abc import Iterator, Sequence
 
-from reports.comparison import Comparison
-from reports.format import Shown, count, short
-from reports.record import AuditRecord, Judgement, RunInfo, digest
-from reports.text import visible
+from reports.parts.comparison import Comparison
+from reports.record import AuditRecord, Judgement, RunInfo
 from reports.view import GateRow, Page, view
-from reports.wording import Sentence, Strong
+from reports.words.format import Shown, count, short
+from reports.words.text import visible
+from reports.words.wording import Sentence, Strong
 
 LONGEST = 60_000
 """Characters; a comment on GitHub may have 65,536."""
@@ -21,16 +21,19 @@ _MOST_GAPS = 30
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
 
 
-def summary(record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None) -> str:
+def summary(
+    record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None, sha256: str = ""
+) -> str:
     """The summary: under 60,000 characters, whatever the record holds.
 
     Args:
         record: What was measured.
         judgement: The verdicts on it.
         run: When and where.
+        sha256: SHA-256 of the record's file; where silent, of the file that would be written now.
     """
-    page = view(record, judgement, run)
-    parts = [_head(page), _answers(page), _gates(page), *_more(page), _foot(record, page)]
+    page = view(record, judgement, run, sha256)
+    parts = [_head(page), _answers(page), _gates(page), *_more(page), _foot(page)]
     kept: list[str] = []
     for part in filter(None, parts):
         if sum(map(len, kept)) + len(part) + 200 > LONGEST:
@@ -62,8 +65,11 @@ def _part(part: str | Shown | Strong) -> str:
 def _head(page: Page) -> str:
     front = page.front
     policy = f" under {escaped(front.policy)}" if front.policy else ""
-    lines = [f"## {front.verdict.word}: {escaped(front.model)}{policy}", "", _words(front.score), ""]
-    lines += [f"> {escaped(warning)}" for warning in front.verdict.warnings]
+    model = ", ".join(escaped(words) for words in (front.model, front.origin) if words)
+    which = ". ".join(escaped(words) for words in (front.title, front.identity, front.policy and front.owner) if words)
+    warnings = [f"> {escaped(warning)}" for warning in front.verdict.warnings]
+    lines = [f"## {front.verdict.word}: {model}{policy}", "", *warnings, *([""] if warnings else []), f"{which}.", ""]
+    lines += [_words(front.score), ""]
     return "\n".join([*lines, ""])
 
 
@@ -118,12 +124,12 @@ def _compared(compared: Comparison) -> str:
         )
         for row in compared.rows
     ]
-    return f"{escaped(compared.lead)}\n\n{_table(heads, rows)}"
+    return f"{escaped(compared.lead)}\n\n{_words(compared.cost)}\n\n{_table(heads, rows)}"
 
 
-def _foot(record: AuditRecord, page: Page) -> str:
+def _foot(page: Page) -> str:
     where = f"run {escaped(page.front.run)}; " if page.front.run else ""
     texts = (
         "Texts of the data may appear in the report." if page.shows_examples else "No text of the data appears here."
     )
-    return f"<sub>{where}record sha256 {short(digest(record))} {texts}</sub>\n"
+    return f"<sub>{where}record sha256 {short(page.record)} {texts}</sub>\n"

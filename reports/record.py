@@ -50,24 +50,26 @@ class PrivacyRecord:
     Attributes:
         epsilon: By the PRV accountant; None where the accountant's state was lost ("epsilon unknown").
         delta: The delta it is stated at.
-        unit: What one privacy unit is: "example" or "person".
+        unit: What one privacy unit is: "example", "person", or "cluster" of near-duplicates.
         noise_multiplier: Standard deviation of the noise over the clipping norm.
         max_grad_norm: Clipping norm.
         sample_rate: Probability that a unit is drawn in a step.
         steps: Number of noised steps.
         units: Number of privacy units in the training data.
-        expected_batch_size: sample_rate · units, the divisor of the noised sum.
+        expected_batch_size: sample_rate times the N that it follows from: the divisor of the noised sum.
         accountants: Epsilon at delta by each accountant: "PRV", "PLD", "RDP".
         realised_mean_batch: Mean size of the batches really drawn.
         largest_person: Most examples that one person contributes, where a person column stands.
         secret_noise: Whether noise and draws came from the operating system's randomness.
+        public_n: The declared number of units that rate, steps and divisor follow from; None where it was counted.
+        max_examples_per_unit: Most examples of a unit that were computed in a step; None where a unit is one example.
     """
 
     __pydantic_config__ = _STRICT
 
     epsilon: float | None
     delta: float
-    unit: Literal["example", "person"]
+    unit: Literal["example", "person", "cluster"]
     noise_multiplier: float
     max_grad_norm: float
     sample_rate: float
@@ -78,6 +80,8 @@ class PrivacyRecord:
     realised_mean_batch: float | None
     largest_person: int | None
     secret_noise: bool
+    public_n: int | None = None
+    max_examples_per_unit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,10 +223,10 @@ class Contrast:
         reference: The arm it is compared with.
         slice: The part of the rows; "" for all.
         difference: Arm minus reference, with the interval of paired draws.
-        ideal: The value of the metric that a perfect model would have.
+        ideal: The value of the metric that a perfect model would have; null where no value is better than another.
         unit: The metric's unit; the difference of two rates is a rate.
         better: Whether a positive difference is nearer the ideal: +1, -1, or 0 where that depends on the side
-            of the ideal the arms lie on.
+            of the ideal the arms lie on, or where there is no ideal.
     """
 
     __pydantic_config__ = _STRICT
@@ -235,7 +239,7 @@ class Contrast:
     reference: str
     slice: str
     difference: Value
-    ideal: float
+    ideal: float | None
     unit: str
     better: Literal[-1, 0, 1]
 
@@ -272,7 +276,7 @@ class DataQuality:
         duplicates: Rows that share a cluster with an earlier row.
         clusters: Independent units after near-duplicates are clustered.
         persons: Number of persons, where a person column stands.
-        largest_person: Most rows of one person.
+        largest_person: Most training rows of one person.
         persons_on_both_sides: Persons with rows in training and in test.
         splits: Rows by split: "train", "validation", "test", "domain:<name>".
         pool: Rows in the audit pool.
@@ -281,6 +285,8 @@ class DataQuality:
         canaries_planted: Of those, planted.
         groups: By attribute: rows of the test split by group.
         truncated: Rows of the test split longer than the model's limit; null where they were not counted.
+        cut: By split, and of the "canaries": rows longer than the model's limit, of the arm that cuts most; a split
+            that was not counted is left out.
         notes: Sentences for the reader.
     """
 
@@ -301,6 +307,7 @@ class DataQuality:
     canaries_planted: Mapping[str, int]
     groups: Mapping[str, Mapping[str, int]]
     truncated: int | None = None
+    cut: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -333,11 +340,14 @@ class Provenance:
         data: SHA-256 of the prepared items by split.
         coins: SHA-256 that commits to the coins and canaries, made before training.
         code: SHA-256 of the package's source files.
-        versions: Versions of what the numbers depend on.
+        versions: Versions of this package, of Python, and of what else the numbers depend on.
         threads: Threads of the numerical libraries.
         seeds: Seeds by purpose.
         reproducible: Whether the noise of differential privacy is derived from the seed.
         changes: Settings given on the command line (`--set`).
+        measured_before: How much of the plan had been measured already, by an earlier run, when config, gates and coins
+            were sealed: tables, answers and records; 0 where the seal came first.
+        machine: Type of the machine: operating system and processor; nothing of which one it was.
     """
 
     __pydantic_config__ = _STRICT
@@ -352,6 +362,8 @@ class Provenance:
     seeds: Mapping[str, int]
     reproducible: bool
     changes: tuple[str, ...] = ()
+    measured_before: int = 0
+    machine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,7 +432,7 @@ class GateResult:
         better: +1 if larger is better, -1 if smaller is.
         reason: Why this verdict, in a sentence.
         rows_needed: About how many more units would decide it, where it is inconclusive and that can be said.
-        owner: Who set the limit.
+        owner: Who set the limit; empty where nobody is named.
         source: Why this limit: a document, a decision, a measurement.
     """
 
@@ -454,7 +466,7 @@ class Judgement:
         verdict: "blocked", "passed" or "no decision".
         policy: Name of the policy.
         version: Its version.
-        owner: Who answers for it.
+        owner: Who answers for it; empty where nobody is named.
         sealed: SHA-256 of the policy as sealed before measuring.
         sealed_at: When it was sealed, ISO 8601.
         deviations: What differs from the sealed policy; empty where nothing does.
@@ -492,6 +504,8 @@ class RunInfo:
         host: Machine, processor count and operating system.
         timings: Seconds and peak memory by unit.
         objects: Content keys of the stored objects the run uses, by unit.
+        deployed: Where the weights of the arm to be deployed lie, by run of the arm: in the folder of all runs, or
+            as the config names a model from elsewhere.
         tool_version: Version of this package.
         schema: Version of this format.
     """
@@ -506,6 +520,7 @@ class RunInfo:
     host: Mapping[str, str]
     timings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     objects: Mapping[str, str] = field(default_factory=dict)
+    deployed: Mapping[str, str] = field(default_factory=dict)
     tool_version: str = ""
     schema: int = SCHEMA
 

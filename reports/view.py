@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from probes.results import Estimate
-from reports.appendix import Facts, arm_rows, data_facts, identity_facts, making_facts
-from reports.cards import Card, card
-from reports.chapters import Chapter, chapters
-from reports.comparison import Comparison, comparison
-from reports.format import Shown
-from reports.front import Front, front, verdict
+from reports.figures.plates import look
 from reports.index import PILLARS, Index
-from reports.marks import Mark, level_mark
-from reports.plates import look
+from reports.parts.appendix import Facts, arm_rows, data_facts, identity_facts, making_facts
+from reports.parts.cards import Card, card
+from reports.parts.chapters import Chapter, chapters
+from reports.parts.comparison import Comparison, comparison
+from reports.parts.front import Front, front, verdict
+from reports.parts.marks import Mark, level_mark
+from reports.parts.scope import Gap, outside, unmeasured
 from reports.record import AuditRecord, GateResult, Judgement, RunInfo
-from reports.scope import Gap, outside, unmeasured
-from reports.text import as_sentence
-from reports.wording import VERDICTS, allowed, gate_name, observed, sealing
+from reports.words.format import Shown
+from reports.words.glossary import words
+from reports.words.text import as_sentence
+from reports.words.wording import UNNAMED, VERDICTS, allowed, gate_name, judged_weights, observed, sealing
 
 MOST_PASSED = 60
 """Gates that passed and are shown; one that did not pass is never left out."""
@@ -64,7 +65,7 @@ class Page:
         cards: A finding per pillar.
         comparison: Candidate against private; None where nothing was compared.
         looks: How the compared arms are drawn: subject, then reference.
-        sealing: When the policy was sealed; "" where there is none.
+        sealing: When the policy was sealed, and which weights it judged; "" where there is none.
         gates: The gates: all that did not pass, and as many of those that did as are read.
         more_passed: Gates that passed and are not shown.
         gaps: Planned and not measured.
@@ -75,6 +76,8 @@ class Page:
         arms: The arms, as rows.
         identity: Hashes.
         making: Software, seeds, machine.
+        words: The words of this page that are not everyday, explained.
+        record: SHA-256 of the record's file.
         shows_examples: Whether texts of the data are shown.
     """
 
@@ -95,35 +98,39 @@ class Page:
     arms: tuple[tuple[str, ...], ...]
     identity: Facts
     making: Facts
+    words: Facts
+    record: str
     shows_examples: bool
 
 
-def view(record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None) -> Page:
+def view(record: AuditRecord, judgement: Judgement | None = None, run: RunInfo | None = None, sha256: str = "") -> Page:
     """What the page of a record shows.
 
     Args:
         record: What was measured.
         judgement: The verdicts on it; those on another record are set aside.
         run: When and where.
+        sha256: SHA-256 of the record's file; where silent, of the file that would be written now.
     """
-    index = Index(record)
-    headline = verdict(record, judgement, run)
+    index = Index(record, sha256)
+    headline = verdict(index, judgement, run)
     mine = headline.judgement
     gaps, scope = unmeasured(index), outside(index)
-    first = front(index, headline, run, gaps, scope)
     cards = tuple(card(pillar, index, mine) for pillar in PILLARS)
-    compared = comparison(index, mine)
+    first = front(index, headline, run, cards, gaps, scope)
+    compared = comparison(index, mine, run)
     judged = _ordered(mine.gates) if mine is not None else []
     passed = [gate for gate in judged if gate.verdict == "pass"]
     policy = f" under {first.policy}" if first.policy else ""
+    named = ", ".join(filter(None, (first.model, first.origin)))
     return Page(
-        title=f"{headline.word}: {record.title}{policy}",
-        foot=" · ".join(filter(None, (record.title, first.identity, first.policy, headline.word))),
+        title=f"{headline.word}: {named}{policy}",
+        foot=" · ".join(filter(None, (named, first.identity, first.policy, headline.word))),
         front=first,
         cards=cards,
         comparison=compared,
         looks=() if compared is None else (look(index, compared.subject), look(index, compared.reference)),
-        sealing="" if mine is None or not mine.gates else sealing(mine, index, run),
+        sealing="" if mine is None or not mine.gates else f"{sealing(mine, index)} {judged_weights(mine, index)}",
         gates=tuple(_gate(gate, index) for gate in judged[: len(judged) - len(passed) + MOST_PASSED]),
         more_passed=max(0, len(passed) - MOST_PASSED),
         gaps=gaps,
@@ -134,6 +141,8 @@ def view(record: AuditRecord, judgement: Judgement | None = None, run: RunInfo |
         arms=arm_rows(index),
         identity=identity_facts(index, mine),
         making=making_facts(record, run),
+        words=words(index, mine),
+        record=index.digest,
         shows_examples=record.shows_examples,
     )
 
@@ -170,7 +179,7 @@ def _gate(gate: GateResult, index: Index) -> GateRow:
         observed=observed(gate),
         mark=mark,
         reason=as_sentence(gate.reason),
-        owner=gate.owner,
+        owner=gate.owner or f"({UNNAMED})",
         source=gate.source or "",
         warns=gate.level == "warn",
     )

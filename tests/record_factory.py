@@ -31,6 +31,9 @@ Audit = tuple[AuditRecord, Judgement | None, RunInfo | None]
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe\u0000\"'`|${}$x$</style>"
 """A name that would do harm wherever it is not treated as text."""
 
+WORDY = "Donaudampfschifffahrtsgesellschaftskapitänsmütze" * 3 + " مرحبا بالعالم 12 שלום 👩🏽‍💻🏳️‍🌈"
+"""A name that is longer than any line, and one written from right to left with a number in it, and emoji."""
+
 _PILLARS = {
     "minimal_pairs": "bias",
     "group_disparity": "bias",
@@ -361,9 +364,10 @@ def gate(id_: str, verdict: str, found: Metric | None, limit: float, better: int
 
 
 def judgement(of: AuditRecord, verdict: str, *judged: GateResult, **more: object) -> Judgement:
-    fields = {"deviations": (), "on_inconclusive": "warn", "sealed": of.provenance.gates or "0" * 48} | more
+    sealed = of.provenance.gates or "0" * 48
+    fields = {"deviations": (), "on_inconclusive": "warn", "owner": "Model Risk", "sealed": sealed} | more
     return Judgement(
-        verdict=verdict, policy="Predeployment", version="3", owner="Model Risk", sealed_at="2026-11-23T07:21:00+00:00",
+        verdict=verdict, policy="Predeployment", version="3", sealed_at="2026-11-23T07:21:00+00:00",
         gates=judged, record=digest(of), **fields,
     )  # fmt: skip
 
@@ -446,10 +450,19 @@ def empty() -> Audit:
 
 def hostile() -> Audit:
     """Markup, bidi and control characters wherever a record has a name or words."""
+    return _named(HOSTILE)
+
+
+def wordy() -> Audit:
+    """Very long words, words written from right to left and emoji wherever a record has a name or words."""
+    return _named(WORDY)
+
+
+def _named(bad: str) -> Audit:
+    """A name wherever a record has a name or words."""
     of, verdicts, info = blocked()
     assert verdicts is not None
     assert info is not None
-    bad = HOSTILE
 
     def named(arm: str | None) -> str | None:
         return arm and arm + bad
@@ -527,5 +540,6 @@ ALL_KINDS = {
     "incomplete": incomplete,
     "empty": empty,
     "hostile": hostile,
+    "wordy": wordy,
     "huge": huge,
 }

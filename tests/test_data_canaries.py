@@ -51,9 +51,11 @@ def test_labels_are_drawn_from_all_classes_and_independently_of_the_coins():
 
 
 def test_language_models_get_canaries_without_labels_and_pairs_get_pairs():
-    plain, _ = made(DEFAULT, core=core_texts(labelled=False), classes=0)
+    secret = Canaries(kind="secret", count=5, template="it is {secret}")
+    plain, references = made(DEFAULT, secret, core=core_texts(labelled=False), classes=0)
     paired, _ = made(DEFAULT, core=core_texts(pairs=True))
     assert "label" not in plain
+    assert "label" not in references
     assert all(set(words(pair)) <= set(VOCABULARY) for pair in paired["text_pair"])
 
 
@@ -66,6 +68,7 @@ def test_secrets_have_never_planted_references_of_the_same_form():
     assert len({*canaries["text"], *references["text"]}) == 540
     assert set(references["cluster"]) == set(canaries["form"]) == {"digits-1"}
     assert set(canaries["kind"]) == set(references["kind"]) == {"secret"}
+    assert set(references["label"]) == set(canaries["label"]) == {0, 1, 2}
 
 
 def test_entries_of_one_form_share_references_and_other_forms_have_their_own():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit.data import clusters as clusters_module
 from audit.data.clusters import SHINGLE, near_duplicates, words
 
 VOCABULARY = [f"word{i}" for i in range(400)]
@@ -128,6 +129,34 @@ def test_scripts_without_spaces_are_compared_letter_by_letter():
 
 def test_no_texts_have_no_clusters():
     assert near_duplicates([]).shape == (0,)
+
+
+def texts_of_a_form(n: int, slots: int, seed: int = 5) -> list[str]:
+    """Texts that differ in the words of a few slots: the more slots, the less similar."""
+    rng = np.random.default_rng(seed)
+    form = random_text(rng, 40).split()
+    texts = []
+    for _ in range(n):
+        copy = list(form)
+        for place in range(0, 3 * slots, 3):
+            copy[place] = str(rng.choice(VOCABULARY[:20]))
+        texts.append(" ".join(copy))
+    return texts
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 256])
+def test_texts_of_one_form_are_told_apart_however_many_are_compared_at_once(monkeypatch, at_once):
+    monkeypatch.setattr(clusters_module, "_COMPARED", at_once)
+    texts = [text for slots in (1, 2, 3) for text in texts_of_a_form(40, slots, seed=slots)]
+    found = partition(near_duplicates(texts, threshold=0.8, boilerplate=0.9))
+    assert found == slow_partition(texts, 0.8)
+    assert 3 < len(found) < 120
+
+
+def test_thousands_of_texts_of_one_form_that_are_not_similar_enough_take_no_minutes():
+    texts = texts_of_a_form(2000, 5)
+    clusters = near_duplicates(texts, boilerplate=0.999)  # pair by pair in Python this would take most of a minute
+    assert len(set(clusters)) > 1000
 
 
 def test_many_copies_of_one_text_are_no_slower_than_many_texts():

@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +105,16 @@ def test_a_person_is_never_on_both_sides_and_shares_one_coin(tmp_path):
         mine = splits.pool["person"] == person
         assert len(set(splits.pool["is_member"][mine])) == len(set(splits.pool["cluster"][mine])) == 1
         assert mine.sum() == (splits.train["person"] == person).sum()
+
+
+def test_the_largest_person_is_counted_in_what_is_trained_on_alone(tmp_path):
+    write(tmp_path, rows(20, seed=7, person=lambda i: "heavy"), "test.csv")
+    write(tmp_path, rows(20, seed=8, person=lambda i: "p1"), "other.csv")
+    elsewhere = {"test": {"file": "test.csv"}, "domains": {"other": {"file": "other.csv"}}}
+    quality = prepared(
+        tmp_path, rows(person=lambda i: f"p{i % 100}"), person="person", minimum_units=50, **elsewhere
+    ).quality
+    assert (quality.persons, quality.largest_person) == (101, 3)
 
 
 def test_rows_of_one_person_are_no_near_duplicates_for_that(tmp_path):
@@ -302,7 +315,7 @@ def test_a_domain_of_its_own_source_borrows_the_training_datas_columns_and_may_l
         ({"domains": {"shop": {"file": "train.csv", "domain": "domain"}}}, "domain must not be set"),
         ({"domain": "domain", "in_domain": "moon"}, "no row of the train data is of the domain 'moon'"),
         ({"domain": "domain", "domains": {"bank": {"file": "train.csv"}}}, "also a value of the domain column"),
-        ({"test": 0.0001, "person": "domain"}, "no independent unit is as small"),
+        ({"test": 0.0001, "person": "domain", "minimum_units": 1}, "no independent unit is as small"),
         ({"label": None, "task": {"kind": "text-classification"}}, "data.label must name the column"),
     ],
 )
@@ -340,6 +353,73 @@ def test_pairs_are_kept_and_compared_as_a_whole(tmp_path):
     assert splits.quality.duplicates == 0
     assert column(splits.test, "text") == {premise}
     assert "text_pair" in splits.twin_examples()
+
+
+BAD_ROWS: list[tuple[str, dict[str, object]]] = [
+    ("missing text", {"text": None, "label": "no"}),
+    ("empty text", {"text": " \t", "label": "no"}),
+    ("over-long", {"text": "x" * 100_001, "label": "no"}),
+    ("wrong encoding", {"text": "caf\udce9", "label": "no"}),
+    ("missing label", {"text": "a text", "label": None}),
+    ("unknown label", {"text": "a text", "label": "maybe"}),
+    ("repeated id", {"text": "a text", "label": "no", "id": "i0"}),
+    ("missing id", {"text": "a text", "label": "no", "id": None}),
+]
+
+
+def write_raw(folder: Path, name: str, content: Rows) -> None:
+    """Write rows whose texts may hold bytes that are not UTF-8, as lone surrogates."""
+    columns = list(content[0])
+    if name.endswith(".parquet"):
+        cells = {c: [None if r[c] is None else str(r[c]).encode("utf-8", "surrogateescape") for r in content]
+                 for c in columns}  # fmt: skip
+        table = pa.table({column: pa.array(values, pa.binary()).view(pa.string()) for column, values in cells.items()})
+        pq.write_table(table, folder / name)
+        return
+    with (folder / name).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        if name.endswith(".csv"):
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(content)
+        else:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
+
+
+@pytest.mark.parametrize("name", ["odd.csv", "odd.jsonl", "odd.parquet"])
+def test_bad_rows_of_every_kind_of_file_are_refused_or_counted_by_reason(tmp_path, name):
+    good = rows(150, id=lambda i: f"i{i}")
+    content = [*good, *({"id": f"bad{i}", **row} for i, (_, row) in enumerate(BAD_ROWS))]
+    write_raw(tmp_path, name, content)
+    expected = Counter(reason for reason, _ in BAD_ROWS)
+    if name == "odd.csv":  # it has no missing texts, only empty ones
+        expected = expected + Counter({"empty text": 1}) - Counter({"missing text": 1})
+    data = {"file": name, "id": "id", "minimum_units": 1}
+    with pytest.raises(DataError, match=r"8 of 158 rows cannot be used \((line|row) 15[12]: (empty|missing) text; "):
+        prepared(tmp_path, task={"classes": ["no", "yes"]}, **data)
+    quality = prepared(tmp_path, task={"classes": ["no", "yes"]}, bad_rows="skip", **data).quality
+    assert quality.bad == dict(expected)
+    assert (quality.read, quality.kept) == (158, 150)
+
+
+@pytest.mark.parametrize("name", ["one.csv", "one.jsonl", "one.parquet"])
+def test_a_file_of_one_row_is_refused_for_its_size_and_may_be_tested_on(tmp_path, name):
+    write_raw(tmp_path, name, [{"text": "a single text", "label": "no"}])
+    with pytest.raises(DataError, match=r"units to train on there are 1, fewer than data\.minimum_units, 100"):
+        prepared(tmp_path, file=name, label=None, task={"kind": "causal-lm"})
+    assert prepared(tmp_path, test={"file": name}).test.n == 1
+
+
+def test_columns_without_any_value_are_unknown_groups_nobody_and_one_domain(tmp_path):
+    content = [{**row, "sex": None, "who": None, "where": None} for row in rows()]
+    write_raw(tmp_path, "nulls.parquet", content)
+    splits = prepared(tmp_path, file="nulls.parquet", groups=["sex"], person="who", domain="where")
+    assert splits.quality.groups == {"sex": {"unknown": splits.test.n}}
+    assert (splits.quality.persons, splits.quality.largest_person) == (300, 1)
+    assert column(splits.train, "domain") == {"unknown"}
+    with pytest.raises(DataError, match=r"300 of 300 rows cannot be used \(row 1: missing label"):
+        prepared(tmp_path, file="nulls.parquet", label="sex")
+    with pytest.raises(DataError, match="none of its 300 rows can be used"):
+        prepared(tmp_path, file="nulls.parquet", label="sex", bad_rows="skip")
 
 
 def test_skipped_rows_are_counted_and_the_rest_goes_on(tmp_path):
@@ -425,10 +505,10 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 def test_the_embedded_world_makes_its_own_data(tmp_path, monkeypatch):
     made = prepared(tmp_path)
     world = ModuleType("audit.world.splits")
-    world.splits = lambda config, *, salt: (made, config.data.world.seed, salt)
+    world.splits = lambda config, *, salt, canaries_wanted: (made, config.data.world.seed, salt, canaries_wanted)
     monkeypatch.setitem(sys.modules, "audit.world.splits", world)
     config = AuditConfig.model_validate({"model": {"name": "world"}, "data": {"world": {"seed": 4}}})
-    assert prepare(config, base_folder=tmp_path, salt="s", canaries_wanted=True) == (made, 4, "s")
+    assert prepare(config, base_folder=tmp_path, salt="s", canaries_wanted=False) == (made, 4, "s", False)
 
 
 def test_progress_is_told_what_is_done_next(tmp_path):

@@ -54,6 +54,7 @@ def test_a_bad_row_of_a_csv_file_is_counted_with_its_reason(tmp_path, line, reas
         (b'{"text": "cut off', "malformed line"),
         (b'["text"]', "malformed line"),
         (b'{"text": ["a", "list"]}', "malformed line"),
+        (b'{"text": {"body": "nested"}}', "malformed line"),
         (b"[" * 100_000, "malformed line"),
         (b'{"text": 1' + b"0" * 5000 + b"}", "malformed line"),
         (b'{"text": "caf\xe9"}', "wrong encoding"),
@@ -69,6 +70,21 @@ def test_a_bad_line_of_a_jsonl_file_is_counted_with_its_reason(tmp_path, line, r
     reading = read(jsonl(tmp_path, {"text": "first"}, line, {"text": "last"}), tmp_path, skip=True)
     assert reading.bad == {reason: 1}
     assert [row.text for row in reading.rows] == ["first", "last"]
+
+
+def test_lines_that_a_stray_quote_swallows_are_counted_one_by_one(tmp_path):
+    source = csv(tmp_path, b'text\nfirst\n"never closed\nlost\nlost too\n')
+    reading = read(source, tmp_path, skip=True)
+    assert reading.bad == {"malformed line": 3}
+    assert (reading.read, len(reading.rows)) == (4, 1)
+
+
+def test_a_quote_that_swallows_more_than_a_field_may_hold_loses_no_line_uncounted(tmp_path):
+    lines = [f"line {i} {'x' * 90}" for i in range(3000)]
+    lines[10] = f'"{lines[10]}'
+    reading = read(csv(tmp_path, "\n".join(["text", *lines])), tmp_path, skip=True)
+    assert set(reading.bad) == {"over-long"}
+    assert reading.read == len(reading.rows) + reading.bad.total() == 3000
 
 
 def test_bad_rows_are_refused_in_one_sentence_with_their_lines_and_without_their_text(tmp_path):
@@ -124,6 +140,44 @@ def test_a_row_is_numbered_by_the_line_on_which_it_begins(tmp_path):
     assert [row.number for row in read(source, tmp_path).rows] == [2, 4]
 
 
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_jsonl_either(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n\r\n{"text": "b"}\r\n')
+    rows = read(Source(file="rows.jsonl", text="text"), tmp_path).rows
+    assert [(row.number, row.text) for row in rows] == [(1, "a"), (3, "b")]
+
+
+def test_numbers_of_any_size_are_labels_and_no_number_is_none(tmp_path):
+    labels = [10**30, -1, 2**63, float("nan"), None, float("inf")]
+    lines = [f'{{"text": "a", "label": {json.dumps(label)}}}'.encode() for label in labels]
+    reading = read(jsonl(tmp_path, *lines, label="label"), tmp_path, skip=True)
+    assert [row.label for row in reading.rows] == ["1" + 30 * "0", "-1", "9223372036854775808", "inf"]
+    assert reading.bad == {"missing label": 2}
+
+
+def test_cells_of_parquet_that_hold_no_single_value_are_bad_and_nan_and_null_are_missing(tmp_path):
+    table = {
+        "text": pa.array([{"body": "a"}, None], pa.struct([("body", pa.string())])),
+        "words": pa.array([["a", "b"], None]),
+        "map": pa.array([[("a", "b")], None], pa.map_(pa.string(), pa.string())),
+        "nothing": pa.nulls(2),
+        "number": pa.array([float("nan"), 3.0]),
+    }
+    pq.write_table(pa.table(table), tmp_path / "rows.parquet")
+    for column in ("text", "words", "map"):
+        with pytest.raises(DataError, match="row 1: malformed line; row 2: missing text"):
+            read(Source(file="rows.parquet", text=column), tmp_path)
+    with pytest.raises(DataError, match="row 1: missing text; row 2: missing text"):
+        read(Source(file="rows.parquet", text="nothing"), tmp_path)
+    reading = read(Source(file="rows.parquet", text="number"), tmp_path, skip=True)
+    assert ([row.text for row in reading.rows], reading.bad) == (["3"], {"missing text": 1})
+
+
+def test_bytes_in_parquet_are_text_where_they_are_utf8(tmp_path):
+    pq.write_table(pa.table({"text": pa.array(["café".encode(), b"caf\xe9"])}), tmp_path / "rows.parquet")
+    reading = read(Source(file="rows.parquet", text="text"), tmp_path, skip=True)
+    assert ([row.text for row in reading.rows], reading.bad) == (["café"], {"wrong encoding": 1})
+
+
 def test_parquet_keeps_its_types_as_text_and_counts_bad_bytes(tmp_path):
     broken = pa.Array.from_buffers(
         pa.string(), 3, [None, pa.py_buffer(np.array([0, 2, 3, 4], "i4").tobytes()), pa.py_buffer(b"ok\xe9z")]
@@ -168,6 +222,12 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path, name)
         read(Source(file=name, text="text"), tmp_path, skip=True)
 
 
+def test_the_first_row_of_a_file_without_header_is_not_told_as_its_columns(tmp_path):
+    (tmp_path / "rows.csv").write_text("Zmark wrote a long text about the noise of a dog,label\nanother,b\n")
+    with pytest.raises(DataError, match=r"no column 'text'; its columns are 'one of 48 characters', 'label'"):
+        read(Source(file="rows.csv", text="text"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -177,6 +237,9 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path, name)
         ("rows.csv", b'"text\n', "the header cannot be read"),
         ("rows.csv", b"text,text\na,b\n", "stands there twice"),
         ("rows.csv", b"text\n", "none of its 0 rows can be used"),
+        ("rows.csv", b"\xef\xbb\xbf", "the file is empty"),
+        ("rows.parquet", b"", "not a readable Parquet file"),
+        ("rows.jsonl", '{"text": "a"}\n'.encode("utf-16"), "cannot be used"),
         ("rows.jsonl", b"", "none of its 0 rows can be used"),
         ("rows.parquet", b"PAR1 but not really", "not a readable Parquet file"),
     ],

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,9 @@ class Lookup:
             is_top=[some > -1 for some in logprobs],
             truncated=np.zeros(len(texts), dtype=bool),
         )
+
+    def token_spans(self, texts):
+        return [np.array([match.span() for match in re.finditer(r"\S+", text)]).reshape(-1, 2) for text in texts]
 
 
 def _hash(text: str, salt: str = "") -> int:

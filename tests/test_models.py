@@ -46,7 +46,7 @@ def test_another_prompt_is_another_identity(tiny_gpt2, tmp_path):
 def test_pickled_weights_are_refused(tiny_bert_classifier, tmp_path):
     source = saved(tiny_bert_classifier, tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\); save the model as safetensors"):
+    with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\), which could run code; give"):
         load(source, "classifier", ("no", "yes"))
 
 
@@ -60,7 +60,7 @@ def test_code_from_elsewhere_is_refused(tiny_bert_classifier, tmp_path):
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"no config.json; give the folder that save_pretrained wrote"):
+    with pytest.raises(ModelError, match=r"no config.json in it, so it is no model's folder; give the folder"):
         load(Model(name=str(tmp_path / "empty")), "causal")
 
 
@@ -76,7 +76,7 @@ def test_a_classifier_that_orders_its_classes_otherwise_is_refused(tiny_bert_cla
     tiny_bert_classifier[0].config.label2id = {"yes": 0, "no": 1}
     source = saved(tiny_bert_classifier, tmp_path)
     check_classes(source, ("yes", "no"))
-    with pytest.raises(ModelError, match="its classes are yes, no, the task's no, yes"):
+    with pytest.raises(ModelError, match="its classes are yes, no, and the task's are no, yes"):
         check_classes(source, ("no", "yes"))
 
 
@@ -104,3 +104,16 @@ def test_an_encoder_is_no_causal_model(tiny_bert_masked, tmp_path):
 def test_a_head_of_another_size_is_one_sentence(tiny_bert_classifier, tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded as a classifier model"):
         load(saved(tiny_bert_classifier, tmp_path), "classifier", tuple("abcde"))
+
+
+def test_a_head_with_more_classes_than_the_task_is_refused(tiny_bert_classifier, tmp_path):
+    source = saved(tiny_bert_classifier, tmp_path)
+    with pytest.raises(ModelError, match="its head has 2 classes, and the task has 3: a, b, c"):
+        check_classes(source, ("a", "b", "c"))
+
+
+def test_texts_longer_than_the_model_has_positions_for_are_refused(tiny_gpt2, tmp_path):
+    source = saved(tiny_gpt2, tmp_path)
+    assert longest(source, load(source, "causal")) == 64
+    with pytest.raises(ModelError, match="has positions for 64 tokens; got max_length 65; write 64 or fewer"):
+        load(source.model_copy(update={"max_length": 65}), "causal")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.planning.plan import head_of, make_plan
+from audit.planning.plan import make_plan
 from audit.settings.config import AuditConfig
 
 SMALL = {"model": "world", "data": {"world": {}}}
@@ -59,6 +59,20 @@ def test_an_arm_that_is_not_trained_has_one_seed_and_no_twin(tmp_path):
     assert plan.arm("vendor").training is None
 
 
+def test_what_only_a_twin_could_tell_of_a_given_model_is_not_asked_and_says_why(tmp_path):
+    plan = planned(arms={"base": {}, "vendor": {"given": str(tmp_path)}})
+    assert [(u.arm, u.probe) for u in plan.unasked] == [("vendor", "membership"), ("vendor", "canaries")]
+    assert all(u.reason.startswith("vendor was trained elsewhere: ") for u in plan.unasked)
+    assert not plan.needs_canaries  # there is no twin that they could be planted in
+    assert not plan.trains
+
+
+def test_of_arms_that_are_trained_here_everything_is_asked():
+    plan = planned()
+    assert plan.unasked == ()
+    assert plan.trains
+
+
 def test_each_candidate_is_compared_with_the_one_to_be_deployed_and_with_the_base():
     plan = planned(arms={"base": {}, "a": {}, "b": {}}, deploy="b", probes={"utility": {}})
     assert plan.contrasts == (("a", "b"), ("a", "base"), ("b", "base"))
@@ -76,6 +90,12 @@ def test_twins_are_compared_as_their_arms_are():
     plan = planned(probes={"membership": {}})
     assert ("dp-twin", "standard-twin") in plan.contrasts
     assert not any("base" in pair and "twin" in pair[0] for pair in plan.contrasts)
+
+
+def test_each_twin_is_compared_with_its_candidate_after_all_others():
+    plan = planned(probes={"membership": {}, "utility": {}}, arms={"base": {}, "a": {}, "b": {}})
+    assert plan.contrasts[-2:] == (("a-twin", "a"), ("b-twin", "b"))
+    assert plan.contrasts.count(("a-twin", "a")) == 1
 
 
 def test_what_a_gate_compares_comes_along_twins_too():
@@ -108,4 +128,4 @@ def test_every_run_of_every_arm_is_planned_once():
 )
 def test_the_head_follows_from_the_task(kind, words, head):
     config = AuditConfig.model_validate({**SMALL, "task": {"kind": kind, "label_words": words}})
-    assert head_of(config.kind, config.task) == head
+    assert config.head == head

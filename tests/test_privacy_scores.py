@@ -51,6 +51,61 @@ def test_a_text_whose_every_distribution_is_uniform_has_no_min_k_plus_plus():
     assert np.isnan(scores.min_k_plus_plus(ragged([-1.4]), ragged([-1.4]), ragged([0.0]), 0.2))[0]
 
 
+# Losses of eight tokens under the model and under its base, and which of them the model gets wrong.
+MODEL, BASE = -np.array([1.2, 0.5, 3, 2.2, 0.1, 0.9, 4, 0.3]), -np.array([1, 0.9, 3.5, 2, 0.1, 1.4, 3.8, 0.6])
+IS_TOP = np.array([0, 1, 0, 0, 1, 0, 0, 1])
+
+
+def test_the_error_zone_sets_rises_against_falls_where_the_model_is_wrong():
+    # By the formula of Ilić et al. (2026): rises 1.0 and falls 0.6, smoothed.
+    assert scores.error_zone(ragged(MODEL), ragged(BASE), ragged(IS_TOP)) == pytest.approx(np.log(1.001 / 0.601))
+
+
+def test_the_error_zone_puts_the_text_in_which_nothing_fell_above_the_one_in_which_as_much_fell():
+    # The published ratio gives the first, which is remembered best, the least score that there is.
+    found = scores.error_zone(
+        ragged([-1.0, -1.0], [-1.0, -3.0]), ragged([-2.0, -2.0], [-2.0, -2.0]), ragged([0, 0], [0, 0])
+    )
+    assert found[0] > found[1] == 0
+
+
+def test_a_text_without_a_wrong_token_is_scored_by_all_of_them():
+    right, wrong = (
+        scores.error_zone(ragged([-0.1, -0.1]), ragged([-2.0, -2.0]), ragged(is_top)) for is_top in ([1, 1], [0, 0])
+    )
+    assert right == wrong > 0
+
+
+def votes_by_hand(model, base) -> float:
+    """The windows' votes, one window at a time."""
+    gains, shares = np.asarray(model) - np.asarray(base), []
+    for width in [w for w in scores.WINDOWS if w <= len(gains)] or [len(gains)]:
+        sums = [gains[i : i + width].sum() for i in range(len(gains) - width + 1)]
+        shares.append(np.mean([0.5 if abs(s) < 1e-9 else float(s > 0) for s in sums]))
+    return float(np.mean(shares))
+
+
+def test_windows_count_those_that_the_model_likes_better():
+    # By Chen et al. (2026): votes 6/7, 1, 1 and 1 at 2, 3, 4 and 6 tokens; longer windows do not fit.
+    assert scores.windows(ragged(MODEL), ragged(BASE)) == pytest.approx((6 / 7 + 3) / 4)
+
+
+def test_windows_are_those_counted_one_by_one_and_know_nothing_of_other_texts():
+    rng = np.random.default_rng(0)
+    lengths = [1, 2, 3, 0, 41, 64, 17]
+    model, base = (ragged(*(np.round(rng.normal(size=n), 1) for n in lengths)) for _ in range(2))
+    found = scores.windows(model, base)
+    by_hand = [votes_by_hand(a, b) if len(a) else np.nan for a, b in zip(model, base, strict=True)]
+    np.testing.assert_allclose(found, by_hand)
+    for i in range(len(lengths)):
+        np.testing.assert_array_equal(scores.windows(model[i : i + 1], base[i : i + 1]), found[i : i + 1])
+
+
+def test_a_window_that_both_like_equally_counts_one_half():
+    assert scores.windows(ragged([-1.0, -2.0, -3.0]), ragged([-1.0, -2.0, -3.0])) == 0.5
+    assert scores.windows(ragged([-1.0, -2.0]), ragged([-1.1, -1.9])) == 0.5  # equal but for rounding
+
+
 def test_a_text_without_scored_tokens_has_no_score():
     rows, lengths = ragged([], [-1.0]), np.array([9, 9])
     for found in (
@@ -59,6 +114,8 @@ def test_a_text_without_scored_tokens_has_no_score():
         scores.zlib_ratio(rows, lengths),
         scores.min_k(rows, 0.2),
         scores.min_k_plus_plus(rows, rows, ragged([], [1.0]), 0.2),
+        scores.error_zone(rows, rows, ragged([], [0])),
+        scores.windows(rows, rows),
     ):
         assert np.isnan(found).tolist() == [True, False]
 

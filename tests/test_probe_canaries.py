@@ -1,25 +1,30 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from probes.privacy import exposures
+from probes.privacy import claimed, exposures
 from probes.privacy.canaries import Canaries
-from probes.privacy.guessing import Game, right_guesses
+from probes.privacy.guessing import play
 from probes.protocol import Facts, Items, PrivacyClaim, Rows
 from probes.results import ALL, Check, Estimate, Finding, NotApplicable, NotMeasured, Series
 from probes.scoring.tables import ClassLogits, SentenceLogprob, TokenTable
-from probes.stats.exposure import expected_exposure
+from probes.stats.exposure import expected_exposure, extrapolated_bits
+from probes.stats.skew_normal import SkewNormal
 from probes.summary import findings
-from reports.bounds import bounds
-from reports.captions import heading, note
-from reports.charts import can_draw
-from reports.looks import Side
-from reports.readings import numbers
+from reports.figures.bounds import bounds
+from reports.figures.captions import heading, note
+from reports.figures.charts import can_draw
+from reports.figures.looks import Side
+from reports.figures.readings import numbers
+from reports.words.format import NO_BREAK
 
 FACTS = Facts(arm="a-twin", role="twin", seed=0, head="causal", task="causal-lm")
 PROBE = Canaries()
 RANKS = 1000
+FIT = ("reference_location", "reference_scale", "reference_shape", "reference_misfit")
+GAME = play(np.arange(1000.0), np.arange(1000) % 2 == 0, 100, delta=1e-5, level=0.95)
 
 
 def facts(**more) -> Facts:
@@ -48,6 +53,7 @@ def rows(score, is_member, copies=1, bits=None) -> Rows:
             "score": np.asarray(score, dtype=float),
             "exposure_bits": np.full(n, np.nan) if bits is None else np.asarray(bits, dtype=float),
             "exposure_ceiling": np.full(n, np.nan if bits is None else np.log2(RANKS)),
+            **dict.fromkeys(("log_perplexity", *FIT), np.full(n, np.nan)),
         }
     )
 
@@ -96,6 +102,10 @@ def table(logprobs, **more) -> Rows:
     moments = {name: ragged([np.ones(len(row)) for row in logprobs]) for name in ("means", "deviations")}
     columns = {"item_id": ids, "cluster": ids, "logprobs": ragged(logprobs), "zlib_bytes": np.full(len(ids), 20)}
     return Rows({**columns, **moments, **more})
+
+
+def right(score, is_member, guesses: int) -> int:
+    return play(score, is_member, guesses, delta=1e-5, level=0.95).right
 
 
 def canaries(logprobs, form="card-1", copies=1) -> Rows:
@@ -151,16 +161,23 @@ def test_all_canaries_can_be_guessed_but_an_odd_one():
 
 def test_the_highest_are_guessed_in_and_the_lowest_out():
     is_member = np.array([False, True, True, False, False, True])
-    assert right_guesses(np.arange(6.0), is_member, 2) == 2
-    assert right_guesses(np.arange(6.0), is_member, 4) == 2
-    assert right_guesses(-np.arange(6.0), is_member, 2) == 0
-    assert right_guesses(np.arange(6.0), is_member, 0) == 0
+    assert right(np.arange(6.0), is_member, 2) == 2
+    assert right(np.arange(6.0), is_member, 4) == 2
+    assert right(-np.arange(6.0), is_member, 2) == 0
+    assert right(np.arange(6.0), is_member, 0) == 0
+
+
+def test_the_guesses_in_accuse_planted_canaries_and_those_left_out():
+    is_member = np.array([False, True, True, False, False, True])
+    accused = play(np.arange(6.0), is_member, 4, delta=1e-5, level=0.95).accused
+    assert (accused.true_positives, accused.planted) == (1, 3)
+    assert (accused.false_positives, accused.left_out) == (1, 3)
 
 
 def test_equal_scores_are_guessed_by_a_rule_that_cannot_know_the_coins():
     rng = np.random.default_rng(0)
-    right = [right_guesses(np.zeros(100), rng.random(100) < 0.5, 50) for _ in range(400)]
-    assert np.mean(right) == pytest.approx(25, abs=0.6)  # three standard errors are 0.53
+    found = [right(np.zeros(100), rng.random(100) < 0.5, 50) for _ in range(400)]
+    assert np.mean(found) == pytest.approx(25, abs=0.6)  # three standard errors are 0.53
 
 
 def test_a_leak_is_found_and_the_claim_it_contradicts_is_refuted():
@@ -171,7 +188,8 @@ def test_a_leak_is_found_and_the_claim_it_contradicts_is_refuted():
 
 
 def test_coins_that_the_model_knows_nothing_of_give_a_bound_no_more_often_than_the_level_says():
-    bounds = [estimate(found(drawn(seed, 0.0, 100)), "epsilon_lower_bound") for seed in range(200)]
+    some = [drawn(seed, 0.0, 100) for seed in range(200)]
+    bounds = [play(r["score"], r["is_member"], PROBE.guesses(r.n), delta=1e-5, level=0.95).bound for r in some]
     assert sum(bound.value > 0 for bound in bounds) <= 17  # more than 17 of 200 at 5 % would happen once in 80 times
     assert all((bound.null.p < 0.05) == (bound.value > 0) for bound in bounds)
 
@@ -195,12 +213,159 @@ def test_a_claim_is_refuted_or_not_or_beyond_reach(epsilon, outcome, said):
 
 
 def test_the_verdict_agrees_with_the_bound_and_the_ceiling():
-    for right in (60, 75, 90, 100):
-        game = Game(canaries=1000, guesses=100, right=right, delta=1e-5, level=0.95)
+    for seen in (60, 75, 90, 100):
+        game = replace(GAME, right=seen)
         for epsilon in np.linspace(0.05, 4, 30):
-            outcome = game.verdict(PrivacyClaim(epsilon=epsilon, delta=1e-5)).outcome
+            outcome = next(claimed.verdicts(game, PrivacyClaim(epsilon=epsilon, delta=1e-5))).outcome
             assert (outcome == "refuted") == (epsilon < game.bound.value)
             assert (outcome == "could not have been refuted") == (epsilon >= game.ceiling)
+
+
+@pytest.mark.parametrize("right", [90, 50])
+def test_the_largest_that_could_have_been_refuted_is_said_whatever_the_verdict(right):
+    said = next(claimed.verdicts(replace(GAME, right=right), PrivacyClaim(epsilon=1.0, delta=1e-5))).evidence
+    assert "the largest that could have been refuted is 3.465" in said
+
+
+def test_the_claimed_mechanism_falls_by_its_own_curve_where_no_guesses_could_refute_its_epsilon():
+    claim = PrivacyClaim(epsilon=4.668, delta=1e-5, noise_multiplier=0.8, sample_rate=0.02, steps=500, accounted=True)
+    told = [check(found(guessed(1000, 250, v), known=facts(claim=claim)), "claimed mechanism") for v in (236, 237)]
+    assert [one.outcome for one in told] == ["not refuted", "refuted"]
+    assert "noise multiplier 0.8, sample rate 0.02 and 500 steps; 237 of 250" in told[1].evidence
+    assert "237 or more refute it" in told[1].evidence
+    assert check(found(guessed(1000, 250, 250), known=facts(claim=claim))).outcome == "could not have been refuted"
+
+
+def test_a_claim_without_a_mechanism_is_tested_as_a_gaussian_one():
+    claim = PrivacyClaim(epsilon=4.668, delta=1e-5)
+    told = list(claimed.verdicts(replace(GAME, guesses=250, right=242), claim))[1]
+    assert told.outcome == "refuted"
+    assert "a Gaussian mechanism with epsilon 4.668 at delta 1e-05" in told.evidence
+    assert "242 or more refute it" in told.evidence
+
+
+def test_a_claim_that_promises_nothing_has_no_curve():
+    assert claimed.curve_of(PrivacyClaim(epsilon=1000.0, delta=1e-5)) is None
+    outcomes = [one.outcome for one in claimed.verdicts(GAME, PrivacyClaim(epsilon=1000.0, delta=1e-5))]
+    assert outcomes == ["could not have been refuted"]
+
+
+# How many canaries a claim needs
+
+
+def test_the_canaries_a_claim_needs_just_refute_it():
+    claim, probe = PrivacyClaim(epsilon=2.0, delta=1e-5), Canaries()
+    needed = probe.canaries_needed(claim)
+    for m, outcome in (
+        (needed.for_any_mechanism, "refuted"),
+        (needed.for_any_mechanism - 4, "could not have been refuted"),
+    ):
+        some = guessed(m, probe.guesses(m), probe.guesses(m))
+        assert check(found(some, probe, facts(claim=claim))).outcome == outcome
+    assert needed.for_its_curve < needed.for_any_mechanism
+
+
+def test_a_claim_that_is_out_of_reach_says_how_many_canaries_could_reach_it():
+    said = check(found(guessed(200, 50, 50), known=claiming(4.0))).evidence
+    assert said.endswith(f"; {Canaries().canaries_needed(claiming(4.0).claim).for_any_mechanism} canaries could, "
+                         "if all guesses were right")  # fmt: skip
+
+
+def test_deltas_of_many_canaries_may_put_a_claim_out_of_reach_for_good():
+    needed = Canaries().canaries_needed(PrivacyClaim(epsilon=8.0, delta=1e-5))
+    assert needed.for_any_mechanism is None
+    assert needed.for_its_curve == pytest.approx(1093, abs=2)
+    said = check(found(guessed(200, 50, 50), known=claiming(8.0))).evidence
+    assert said.endswith("no number of canaries could")
+
+
+def test_weaker_leaks_need_more_canaries():
+    claim = PrivacyClaim(epsilon=1.0, delta=1e-5)
+    needed = [Canaries().canaries_needed(claim, right=right).for_any_mechanism for right in (1.0, 0.95, 0.9, 0.8)]
+    assert needed == sorted(needed)
+    assert Canaries().canaries_needed(claim, right=0.7).for_any_mechanism is None  # below e / (1 + e) = 0.73
+
+
+# Bounds that assume more, and evidence
+
+
+def test_the_bounds_that_assume_more_stand_beside_the_one_that_gates_judge():
+    given = found(guessed(1000, 100, 90), Canaries(guess_share=0.1))
+    gaussian, independent = (estimate(given, f"epsilon_if_{what}") for what in ("gaussian", "independent"))
+    assert gaussian.value == pytest.approx(2.456405, abs=1e-6)
+    assert (gaussian.low, gaussian.high) == (gaussian.value, None)
+    assert gaussian.detectable == pytest.approx(5.549028, abs=1e-6)
+    assert independent.low < independent.value < independent.high
+    assert "no bound" in independent.method
+
+
+def test_a_night_without_a_claim_has_no_evidence_against_one():
+    assert not [one for one in found(guessed(400, 100, 60)) if getattr(one, "metric", "") == "log_e_value"]
+
+
+@pytest.mark.parametrize("accounted", [True, False])
+def test_the_evidence_against_a_claim_rises_with_the_right_guesses(accounted):
+    mechanism = {"noise_multiplier": 4.0, "sample_rate": 1.0, "steps": 1} if accounted else {}
+    claim = PrivacyClaim(epsilon=1.0, delta=1e-5, accounted=accounted, **mechanism)
+    values = [estimate(found(guessed(400, 100, v), known=facts(claim=claim)), "log_e_value") for v in (50, 80, 90, 100)]
+    assert [v.value for v in values] == sorted(v.value for v in values)
+    assert values[0].value < 0 < 3 < values[-1].value
+    assert values[-1].null.p == pytest.approx(np.exp(-values[-1].value))
+    assert ("DP-SGD" if accounted else "any mechanism") in values[0].method
+
+
+# Extrapolated exposure
+
+
+def fitted_secrets(seed: int, shift: float, n: int = 40, references: int = 400, shape: float = 2.0) -> Rows:
+    """Canaries whose planted half is liked better than all that the model has not seen by a shift."""
+    rng = np.random.default_rng(seed)
+    space = SkewNormal(40.0, 3.0, shape)
+    liked = np.where(np.arange(n) % 2 == 0, shift, 0.0)
+    arm = canaries([[-x] for x in space.sample(rng, (n,)) - liked], copies=4)
+    pool = table([[-x] for x in space.sample(rng, (references,))]).assign(cluster=["card-1"] * references)
+    return PROBE.answers({"arm": arm, "references": pool}, FACTS)
+
+
+def test_extrapolated_exposure_is_that_of_the_space_of_secrets():
+    rows = fitted_secrets(0, 4.0, references=2000)
+    given = estimate(found(rows), "exposure_extrapolated", "repetitions=4")
+    planted = rows["log_perplexity"][rows["is_member"]]
+    truth = extrapolated_bits(planted, SkewNormal(40.0, 3.0, 2.0)).mean()
+    assert given.low < truth < given.high
+    assert given.value > estimate(found(rows), "exposure", "repetitions=4").value
+    assert given.null.value == pytest.approx(1.4427, abs=1e-4)
+
+
+def test_a_secret_nobody_learnt_has_the_extrapolated_exposure_of_chance():
+    given = estimate(found(fitted_secrets(1, 0.0)), "exposure_extrapolated", "repetitions=4")
+    assert given.low < given.null.value < given.high
+
+
+def test_nothing_is_extrapolated_more_than_ten_bits_beyond_the_ranks():
+    given = estimate(found(fitted_secrets(2, 60.0)), "exposure_extrapolated", "repetitions=4")
+    assert given.value == pytest.approx(np.log2(400) + 10)
+    assert given.high is None
+    assert "20 lie beyond what is extrapolated and count as 18.6 bits" in given.method
+
+
+def test_a_form_whose_references_fit_no_skew_normal_is_not_extrapolated():
+    rng = np.random.default_rng(0)
+    pool = table([[-x] for x in rng.exponential(size=400)]).assign(cluster=["card-1"] * 400)
+    rows = PROBE.answers({"arm": canaries([[-1.0]] * 20), "references": pool}, FACTS)
+    given = next(one for one in found(rows) if isinstance(one, Finding) and one.metric == "exposure_extrapolated")
+    assert given.estimate.reason.startswith("the log-perplexities of 400 references are not skew-normal (p = 0.005")
+    assert (given.coverage.asked, given.coverage.answered) == (10, 0)
+
+
+def test_few_references_are_not_extrapolated():
+    pool = table([[-float(x)] for x in range(20)]).assign(cluster=["card-1"] * 20)
+    given = estimate(
+        found(PROBE.answers({"arm": canaries([[-1.0]] * 20), "references": pool}, FACTS)),
+        "exposure_extrapolated",
+        "repetitions=1",
+    )
+    assert "too few references for a fit" in given.reason
 
 
 def test_a_claim_that_was_not_accounted_here_is_said_to_be_claimed():
@@ -394,13 +559,28 @@ def test_the_chart_of_bounds_is_what_its_figure_reads():
     assert can_draw(side)
     assert [(bound.label, bound.kind) for bound in bounds(side)] == [
         ("accounted (PRV)", "claim"),
-        ("lower bound from one run", "bound"),
+        ("lower bound, any mechanism (SNJ)", "bound"),
+        ("lower bound, Gaussian noise (MMC)", "assuming"),
+        ("if canaries were independent (OS)", "estimate"),
         ("largest that could have been refuted", "reach"),
     ]
-    assert bounds(side)[1].reach == pytest.approx(3.465376, abs=1e-6)
+    assert [bound.reach for bound in bounds(side)[1:3]] == pytest.approx([3.465376, 5.549028], abs=1e-6)
     assert (side.note("claim"), side.note("delta")) == (8.0, 1e-5)
-    assert heading("epsilon", [side], [None]).startswith("The claim of 8")
-    assert note([side]) == ""
+    assert side.note("ceiling") == bounds(side)[2].reach
+    said = heading("epsilon", [side], [None])
+    assert said.startswith("The claim of 8.00")
+    assert said.endswith("reaches beyond what this audit could have refuted.")
+    assert note([side]) == (
+        "Canaries: 1,000. Guesses: 100. Right: 90. Fixed beforehand: the score is minus the model's loss, relative to "
+        "the mean of the form; of 1000 canaries the 50 with the highest are guessed in, the 50 with the lowest out."
+    )
+
+
+def test_both_accountants_stand_in_the_chart_of_a_mechanism_that_ran_here():
+    claim = PrivacyClaim(epsilon=4.6784, delta=1e-5, noise_multiplier=0.8, sample_rate=0.02, steps=500, accounted=True)
+    side = series(found(guessed(1000, 100, 90), Canaries(guess_share=0.1), facts(claim=claim)), "epsilon")
+    claims = [(bound.label, bound.value) for bound in bounds(side) if bound.kind == "claim"]
+    assert claims == [("accounted (PRV)", 4.6784), ("accounted (PLD)", pytest.approx(4.6680, abs=1e-4))]
 
 
 def test_the_chart_of_exposure_is_what_its_figure_reads():
@@ -415,7 +595,8 @@ def test_the_chart_of_exposure_is_what_its_figure_reads():
         assert (value.low, value.value, value.high) == side.rows("planted_low", "planted_mean", "planted_high")[place]
     assert side.note("ceiling") == pytest.approx(np.log2(RANKS))
     assert heading("exposure", [side], [None]) == "Planted canaries lie clear of those left out from 4 copies on."
-    assert note([side]) == "Bars: 95% interval of the mean. Bands: the middle 95 % of the secrets left out."
+    said = note([side]).replace(NO_BREAK, " ")
+    assert said == "Bars: 95% interval of the mean. Bands: the middle 95 % of the secrets left out."
     assert set(numbers(side)) == {"1 copy", "4 copies"}
 
 
@@ -463,6 +644,14 @@ def test_a_score_can_be_fixed_beforehand():
     assert "base" in Canaries(score="reference").needs(compares, DATA)
     with pytest.raises(NotApplicable, match="difference to the base"):
         Canaries(score="reference").needs(FACTS, DATA)
+
+
+def test_the_rule_that_is_fixed_beforehand_names_the_score():
+    compares = facts(base_is_comparable=True)
+    told = {score: Canaries(score=score).rule(compares, 200) for score in (None, "loss", "reference")}
+    assert told[None] == told["reference"] != told["loss"]
+    assert "the 25 with the highest are guessed in, the 25 with the lowest out" in told["loss"]
+    assert Canaries().rule(FACTS, 200) == told["loss"]
 
 
 def test_without_canaries_the_probe_does_not_apply():

@@ -55,6 +55,11 @@ def test_five_rows_by_hand():
     assert found["worst_group_accuracy", REGION] == 0.5
 
 
+def test_every_column_that_tells_a_group_is_personal():
+    sensitivity = drawn(20).sensitivity
+    assert {name for name, kind in sensitivity.items() if kind == "personal"} == {"group:region", "scored:region"}
+
+
 def test_differences_are_fairlearns():
     some = drawn(90, groups=("east", "north", "south"))
     sides = {"y_true": some["label"], "y_pred": some["decision"], "sensitive_features": some["group:region"]}

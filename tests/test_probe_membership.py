@@ -3,15 +3,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from probes.privacy.blind import BlindScores
 from probes.privacy.membership import Membership, null_of_tpr
 from probes.protocol import Facts, Items, PrivacyClaim, Rows
-from probes.results import Estimate, Finding, NotApplicable, NotMeasured, Series
+from probes.results import Check, Estimate, Finding, NotApplicable, NotMeasured, Series
 from probes.scoring.tables import ClassLogits, SentenceLogprob, TokenTable
 from probes.summary import findings
-from reports.captions import note
-from reports.charts import can_draw
-from reports.looks import Side
-from reports.readings import numbers
+from reports.figures.captions import note
+from reports.figures.charts import can_draw
+from reports.figures.looks import Side
+from reports.figures.readings import numbers
 
 FACTS = Facts(arm="a-twin", role="twin", seed=0, head="causal", task="causal-lm", base_is_comparable=True)
 PROBE = Membership()
@@ -60,6 +61,7 @@ def token_table(logprobs, is_member, **more) -> Rows:
     moments["deviations"] = ragged([np.ones(len(row)) for row in logprobs])
     ids = [f"r{i}" for i in range(n)]
     columns = {"item_id": ids, "cluster": ids, "is_member": is_member, "logprobs": ragged(logprobs)}
+    moments["is_top"] = ragged([np.asarray(row) > -1.5 for row in logprobs])
     return Rows({**columns, **moments, "zlib_bytes": np.full(n, 20), **more})
 
 
@@ -192,7 +194,8 @@ def test_the_curve_is_what_its_figure_reads():
     assert can_draw(side)
     assert (side.note("epsilon"), side.note("delta")) == (8.0, 1e-5)
     assert side.note("n_members") + side.note("n_nonmembers") == 800
-    assert "Others accused where 1 % may be: 0.81 %, which is a true rate of 0.17 to 2.34 %." in note([side])
+    said = note([side]).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Others accused where 1 % may be: 0.81 %, which is a true rate of 0.17 to 2.34 %." in said
     assert len(numbers(side)) == 3
 
 
@@ -210,6 +213,8 @@ def test_a_causal_model_answers_with_every_attack():
     assert answered["score:zlib"].tolist() == [-0.2, -0.2]
     assert answered["score:min_k"].tolist() == [-3.0, -2.0]
     assert answered["score:min_k_plus_plus"].tolist() == [-1.0, 0.0]
+    assert answered["score:error_zone"].tolist() == [0.0, 0.0]  # what rose in the first is its first choice
+    assert answered["score:windows"].tolist() == [1.0, 0.5]
 
 
 def test_a_classifier_answers_with_the_loss_of_its_label():
@@ -247,8 +252,12 @@ def test_the_arm_is_asked_as_its_head_answers_and_so_is_a_base_that_compares(hea
     data = {"pool": items(label=np.array([0, 1]))}
     both = PROBE.needs(Facts(**{**vars(FACTS), "head": head}), data)
     alone = PROBE.needs(Facts(**{**vars(FACTS), "head": head, "base_is_comparable": False}), data)
-    assert {name: (ask.table, ask.of) for name, ask in both.items()} == {"arm": (table, "arm"), "base": (table, "base")}
-    assert set(alone) == {"arm"}
+    assert {name: (ask.table, ask.of) for name, ask in both.items()} == {
+        "arm": (table, "arm"),
+        "base": (table, "base"),
+        "blind": (BlindScores(), "data"),
+    }
+    assert set(alone) == {"arm", "blind"}
 
 
 def test_without_a_pool_the_probe_does_not_apply():
@@ -261,7 +270,180 @@ def test_a_classifier_without_labels_cannot_be_asked():
         PROBE.needs(Facts(**{**vars(FACTS), "head": "classifier"}), {"pool": items()})
 
 
-@pytest.mark.parametrize("fields", [{"fprs": ()}, {"fprs": (0.0,)}, {"fprs": (1.0,)}, {"share": 0.0}, {"share": 1.1}])
+def several(seed: int, shifts: dict[str, float], n: int = 800, blind: float = 0.0, probe=PROBE) -> Rows:
+    """What a causal model's probe answers: attacks whose members score higher, and a reader who never saw a model."""
+    rng = np.random.default_rng(seed)
+    is_member = rng.random(n) < 0.5
+    gains = max(shifts.values(), default=0.0)
+    arm = token_table([[gains * member + rng.normal()] for member in is_member], is_member)
+    table = arm.assign(blind_score=rng.normal(size=n) + blind * is_member)
+    base = token_table(np.zeros((n, 1)), is_member)
+    return probe.answers({"arm": arm, "base": base, "blind": table}, FACTS)
+
+
+def test_the_attack_is_chosen_on_one_half_of_the_clusters_and_reported_on_the_other():
+    some = several(1, {"loss": 1.0})
+    reported = ~np.isnan(some["score:chosen"])
+    assert 300 < reported.sum() < 500
+    assert (reported == ~some["chooses"]).all()
+    best = some["attack"][0]
+    np.testing.assert_array_equal(some["score:chosen"][reported], some[f"score:{best}"][reported])
+    given = found(some)
+    half = estimate(given, "auc", "attack=chosen")
+    assert (half.n, half.low > 0.6) == (int(reported.sum()), True)
+    coverage = next(one.coverage for one in given if isinstance(one, Finding) and one.slice == "attack=chosen")
+    assert dict(coverage.missing) == {"the attack was chosen on them": 800 - int(reported.sum())}
+
+
+def test_the_best_of_many_attacks_on_noise_is_no_leak_where_it_is_reported():
+    clear = 0
+    for seed in range(40):
+        some = several(seed, {}, n=300)
+        score, member = some["score:chosen"], some["is_member"]
+        told = ~np.isnan(score)
+        clear += estimate(found(rows(score[told], member[told])), "auc", "attack=loss").null.p <= 0.05
+    assert clear <= 5  # more would happen once in 70 times
+
+
+def test_the_check_says_which_attack_was_chosen_and_how_many_beat_a_coin_together():
+    given = found(several(1, {"loss": 1.0}))
+    said = next(one for one in given if isinstance(one, Check) and "chosen" in one.name)
+    assert "by its AUC on " in said.evidence
+    assert said.evidence.endswith("of 7 attacks differ from a coin at 5 % over all of them (Holm)")
+
+
+def test_a_single_attack_is_not_chosen():
+    assert "score:chosen" not in PROBE.answers({"arm": classifier_table()}, FACTS)
+
+
+def classifier_table(ids=("a", "b", "c")) -> Rows:
+    columns = {"item_id": list(ids), "cluster": list(ids), "is_member": [True, False, True][: len(ids)]}
+    logits = ragged([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0]][: len(ids)])
+    return Rows({**columns, "label": np.array([0, 1, 0])[: len(ids)], "logits": logits})
+
+
+def test_where_the_texts_alone_tell_members_every_result_is_withheld():
+    given = found(several(1, {"loss": 1.0}, blind=1.0))
+    assert estimate(given, "blind_auc", "").low > 0.6
+    others = [one for one in given if isinstance(one, Finding) and one.metric != "blind_auc"]
+    assert len(others) == 8 * 3
+    assert all(one.estimate.reason.startswith("withheld: a classifier that never sees the model") for one in others)
+    assert not [one for one in given if isinstance(one, Series)]
+    assert next(one for one in given if isinstance(one, Check)).outcome == "fail"
+    assert not PROBE.statistics(several(1, {"loss": 1.0}, blind=1.0), np.ones(800))
+
+
+def test_where_the_texts_tell_nothing_results_stand():
+    given = found(several(1, {"loss": 1.0}))
+    assert estimate(given, "auc", "attack=loss").low > 0.6
+    assert next(one for one in given if isinstance(one, Check) and "coins alone" in one.name).outcome == "pass"
+
+
+def test_each_figure_says_what_the_attacker_needs():
+    said = {a: PROBE.access(("auc", f"attack={a}"), FACTS) for a in ("loss", "reference", "label_only", "chosen")}
+    assert said["loss"] == "token probabilities"
+    assert said["reference"] == "token probabilities of the model and of its base"
+    assert said["label_only"].startswith("decisions alone")
+    assert PROBE.access(("tpr_at_fpr", "attack=loss,fpr=0.01"), FACTS) == "token probabilities"
+    assert PROBE.access(("blind_auc", ""), FACTS) == "the texts alone, and no model"
+
+
+def test_attacks_with_passes_of_their_own_ask_about_copies_of_the_pool():
+    asked = Membership(passes=("lowercase", "neighbours"), copies=3).needs(FACTS, {"pool": items()})
+    assert (asked["lowercase"].on.n, asked["neighbours"].on.n) == (2, 6)
+    assert {asked[name].table for name in ("lowercase", "neighbours")} == {SentenceLogprob()}
+
+
+def test_a_record_is_liked_better_than_its_neighbours_by_the_mean_difference():
+    probe = Membership(passes=("neighbours",), copies=2)
+    arm = token_table([[-1.0], [-2.0]], [True, False])
+    near = Rows({"logprob_nats": np.array([-2.0, -4.0, -2.0, -2.0]), "n_tokens": np.ones(4)})
+    assert probe.answers({"arm": arm, "neighbours": near}, FACTS)["score:neighbours"].tolist() == [2.0, 0.0]
+
+
+def test_decisions_alone_are_votes_of_a_record_and_its_copies():
+    copies = Rows({"logits": ragged([[1.0, 0.0], [0.0, 1.0]] * 3), "label": np.array([0, 0, 1, 1, 0, 0])})
+    answered = PROBE.answers(
+        {"arm": classifier_table(), "label_only": copies}, Facts(**{**vars(FACTS), "head": "classifier"})
+    )
+    np.testing.assert_allclose(answered["score:label_only"], [2 / 3, 1 / 3, 1 / 3])
+
+
+def with_references(count: int, gain: float = 1.0, n: int = 400) -> dict[str, Rows]:
+    """A twin and its references, each of which likes better by `gain` what it was trained on; texts differ too."""
+    rng = np.random.default_rng(0)
+    ids, hard = [f"r{i:03d}" for i in range(n)], 3 * rng.random(n)
+    coins = rng.random((n, count // 2 + 1)) < 0.5
+
+    def answered(is_inside, own=hard) -> Rows:
+        logprobs = -6 - own + gain * is_inside + rng.normal(0, 0.3, len(own))
+        names = ids[: len(own)]
+        columns = {"item_id": names, "cluster": names, "is_member": np.asarray(is_inside, dtype=bool)}
+        return Rows({**columns, "logprob_nats": logprobs, "n_tokens": np.ones(len(own), dtype=int)})
+
+    others = 3 * rng.random(100)
+    nobody = np.zeros(100)
+    found = {"arm": answered(coins[:, -1]), "population": answered(nobody, others)}
+    for number in range(count):
+        found[f"reference:{number}"] = answered(coins[:, number // 2] ^ bool(number % 2))
+        found[f"population:reference:{number}"] = answered(nobody, others)
+    return found
+
+
+MASKED = Facts(**{**vars(FACTS), "head": "masked", "base_is_comparable": False})
+
+
+def test_reference_models_find_members_among_texts_of_unlike_difficulty():
+    tables = with_references(16)
+    values = PROBE.statistics(PROBE.answers(tables, MASKED), np.ones(400))
+    alone = values["auc", "attack=loss"]
+    for attack in ("rmia", "info_rmia", "lira_offline", "lira_online"):
+        assert values["auc", f"attack={attack}"] > alone + 0.1
+
+
+def test_references_that_know_nothing_find_nothing():
+    given = found(PROBE.answers(with_references(4, gain=0.0), MASKED))
+    for attack in ("rmia", "info_rmia"):
+        estimated = estimate(given, "auc", f"attack={attack}")
+        assert estimated.low < 0.5 < estimated.high
+
+
+def test_few_references_are_too_few_for_lira():
+    answered = PROBE.answers(with_references(2), MASKED)
+    assert not np.isnan(answered["score:rmia"]).any()
+    assert not [column for column in answered if "lira" in column]
+
+
+def test_references_are_asked_about_the_pool_with_their_own_coins_and_about_a_population():
+    data = {"pool": items(), "population": items()} | {f"reference:{k}": items() for k in range(2)}
+    asked = Membership(references=2).needs(MASKED, data)
+    assert asked["population"].of == "arm"
+    for name in ("reference:0", "reference:1"):
+        assert (asked[name].of, asked[f"population:{name}"].of) == (name, name)
+
+
+def test_an_attack_that_the_head_cannot_answer_says_why():
+    probe = Membership(passes=("label_only",))
+    assert "label_only" not in probe.needs(FACTS, {"pool": items()})
+    reason = estimate(found(several(1, {}), probe=probe), "auc", "attack=label_only").reason
+    assert reason == "an attack on decisions alone needs a classification head"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fprs": ()},
+        {"fprs": (0.0,)},
+        {"fprs": (1.0,)},
+        {"share": 0.0},
+        {"share": 1.1},
+        {"passes": ("guess",)},
+        {"copies": 0},
+        {"references": 1},
+        {"references": -2},
+        {"rmia_scale": 1.5},
+    ],
+)
 def test_parameters_out_of_range_are_refused(fields):
     with pytest.raises(ValueError, match="must"):
         Membership(**fields)

@@ -105,3 +105,9 @@ def test_sentences_name_nobody_twice_and_no_gender():
         assert sentence.count("{name}") == 1
         assert not {"he", "she", "his", "her", "him"} & set(sentence.lower().replace(",", "").split())
     assert len(set(built_in_swaps()["cluster"])) == len(SENTENCES) >= 20
+
+
+def test_a_task_about_pairs_of_texts_is_not_asked_with_single_ones():
+    pairs = Items({"item_id": ["1"], "cluster": ["1"], "text": ["a"], "text_pair": ["b"], "label": [0]})
+    with pytest.raises(NotApplicable, match="the task is about pairs of texts"):
+        PROBE.needs(FACTS, {"test": pairs})

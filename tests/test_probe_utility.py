@@ -85,6 +85,11 @@ def test_huge_logits_neither_overflow_nor_lose_the_loss():
     assert rows["loss_nats"].tolist() == [1e4]
 
 
+def test_what_is_personal_does_not_stand_in_rows_that_do_not_need_it():
+    grouped = table([[1.0, 0.0, 0.0]], [0]).assign(**{"group:region": ["north"]})
+    assert "personal" not in Utility().answers({"test": grouped}, FACTS).sensitivity.values()
+
+
 def test_a_task_without_classes_has_no_accuracy():
     with pytest.raises(NotApplicable, match="causal-lm, which has no classes"):
         Utility().needs(LANGUAGE, {})

@@ -46,8 +46,8 @@ BAD = {
         "audit.yaml:3: training.deploy: no such setting; it belongs at the top level",
     ),
     "a key like no other": (
-        "report:\n  colour: blue",
-        "audit.yaml:4: report.colour: no such setting; there are examples",
+        "seeds:\n  colour: 3",
+        "audit.yaml:4: seeds.colour: no such setting; there are coins, probe, training",
     ),
     "a misspelt key deep in an arm": (
         "arms:\n  dp:\n    training:\n      epoch: 3",
@@ -96,12 +96,12 @@ BAD = {
     ),
     "an unknown strategy": (
         "training: {strategy: heads}",
-        "audit.yaml:3: training.strategy: must be 'full', 'head' or 'lora'; got 'heads'; did you mean 'head'?",
+        "audit.yaml:3: training.strategy: must be 'full', 'head', 'lora' or 'bitfit'; got 'heads'; did you mean 'head'?",
     ),
     "a strategy of no known shape": (
         "training: {strategy: {freeze: 3}}",
-        "audit.yaml:3: training.strategy: must be full, head, lora, {frozen: number of layers} or "
-        "{lora: {r: …, alpha: …}}; got a mapping",
+        "audit.yaml:3: training.strategy: must be full, head, bitfit, lora, {frozen: layers}, "
+        "{layer_decay: factor} or {lora: {r: …, alpha: …}}; got a mapping",
     ),
     "a misspelt key in a strategy": (
         "training: {strategy: {lora: {alfa: 3}}}",
@@ -267,6 +267,24 @@ def test_paths_are_relative_to_the_config_and_stay_as_written_beside(write, tmp_
     assert loaded.as_written.model.name == "models"
 
 
+@pytest.mark.parametrize("changes", [(), ("model.max_length=8",)])
+def test_a_model_on_the_hub_is_named_with_its_commit_in_one_word(write, tmp_path, changes):
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "name").mkdir()
+    short = read(write(f"model: org/name@{'a' * 40}\ndata: {{world: {{}}}}\n"), changes)
+    long = read(write(f"model: {{name: org/name, revision: {'a' * 40}}}\ndata: {{world: {{}}}}\n"), changes)
+    assert short.config == long.config
+    assert short.as_written == long.as_written
+    assert (short.config.model.name, short.config.model.revision) == ("org/name", "a" * 40)
+
+
+@pytest.mark.parametrize("written", ["./org@work", "/models/a@b", "~/a@b"])
+def test_what_looks_like_a_folder_is_one_whatever_signs_are_in_it(write, written):
+    model = read(write(f"model: {written}\ndata: {{world: {{}}}}\n")).config.model
+    assert (Path(model.name).is_absolute(), model.revision) == (True, None)
+    assert "@" in model.name
+
+
 def test_a_name_with_a_revision_is_on_the_hub_even_where_a_folder_has_that_name(write, tmp_path):
     (tmp_path / "gpt2").mkdir()
     assert (
@@ -335,7 +353,7 @@ def test_a_change_that_cannot_be_made_names_itself(write, change, sentence):
 
 # ---- what is shipped ------------------------------------------------------------------------------------------------
 
-SHIPPED = ["given_model", "gpt2_text", "sst2_distilbert", "sst2_minilm"]
+SHIPPED = sorted(path.stem for path in configs_folder().glob("*.yaml"))
 
 
 def test_the_committed_schema_is_the_generated_one():

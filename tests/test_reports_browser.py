@@ -19,13 +19,21 @@ _MEASURE = """
 addEventListener("load", () => {
   const found = {};
   for (const frame of document.querySelectorAll("iframe")) {
+    frame.contentDocument.querySelectorAll("details").forEach(e => { e.open = true; });
     const page = frame.contentDocument, root = page.documentElement, edge = root.clientWidth;
     const beyond = [...page.body.querySelectorAll("*")].filter(e => {
       const box = e.getBoundingClientRect();
       return box.width > 1 && box.right > edge + 1 && !e.closest("nav ul, .skip, .unseen");
     });
+    const spilled = [...page.querySelectorAll("td .value, td .mark")].filter(e => {
+      const cell = e.closest("td").getBoundingClientRect();
+      return cell.width > 1 && e.getBoundingClientRect().right > cell.right + 1;
+    });
+    const bottom = name => Math.max(...[...page.querySelectorAll(name)].map(e => e.getBoundingClientRect().bottom));
     found[frame.name] = {
       overflow: root.scrollWidth - edge,
+      spilled: spilled.slice(0, 3).map(e => e.outerHTML.slice(0, 160)),
+      answered: bottom(".headline, .score, .tally"),
       ground: frame.contentWindow.getComputedStyle(page.body).backgroundColor,
       title: page.title,
       scripts: page.scripts.length,
@@ -77,8 +85,15 @@ def test_on_a_screen_nothing_runs_off_the_edge_and_the_sheet_is_applied(tmp_path
     for name, page in found.items():
         assert page["overflow"] <= 0, (name, page["beyond"])
         assert page["beyond"] == [], name
+        assert page["spilled"] == [], name
         assert page["ground"] == ground, name
         assert page["scripts"] == 0, name
+
+
+def test_the_question_the_verdict_and_a_sentence_per_pillar_need_no_scrolling(tmp_path):
+    kinds = {kind: page for kind, page in _pages().items() if kind not in {"hostile", "wordy"}}
+    found = _opened(tmp_path, kinds)
+    assert {kind: page["answered"] for kind in kinds if (page := found[f"{kind}@1200"])["answered"] > 900} == {}
 
 
 def test_on_paper_nothing_runs_off_the_edge(tmp_path):
@@ -96,6 +111,7 @@ def test_on_paper_nothing_runs_off_the_edge(tmp_path):
     for kind in printed:
         page = found[f"{kind}@820"]  # A4 less its margins is 688 px wide
         assert page["overflow"] <= 0, (kind, page["beyond"])
+        assert page["spilled"] == [], kind
         assert page["ground"] == "rgb(255, 255, 255)"
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from probes.results import Series
-from reports import captions, readings
-from reports.charts import NEEDED, chart
-from reports.looks import LOOKS, Side
-from reports.svg import TOKENS, canvas, finish
+from reports.figures import captions, readings
+from reports.figures.charts import NEEDED, chart
+from reports.figures.looks import LOOKS, Side
+from reports.figures.svg import TOKENS, canvas, finish
 from tests import record_factory as make
 
 SERIES = {
@@ -35,10 +35,10 @@ def test_there_is_a_series_here_for_each_kind_that_is_drawn():
 @pytest.mark.parametrize("kind", SERIES)
 @pytest.mark.parametrize("arms", [1, 2])
 def test_a_figure_is_one_labelled_picture_in_the_page_s_colours(kind, arms):
-    svg = chart(_sides(kind)[:arms], prefix="f-x", title="A title")
+    svg = chart(_sides(kind)[:arms], prefix="f-x", title="A title", description="Its numbers")
     assert svg.startswith('<svg class="fig" viewBox="0 0 340 330" width="340" height="330" role="img"')
     assert 'aria-labelledby="f-x-t f-x-d"' in svg
-    assert '<title id="f-x-t">A title</title><desc id="f-x-d">' in svg
+    assert '<title id="f-x-t">A title</title><desc id="f-x-d">Its numbers</desc>' in svg
     assert re.search("#[0-9a-fA-F]{6}", svg) is None
     assert "style=" not in svg
     assert "<style" not in svg
@@ -134,13 +134,45 @@ def test_the_attacker_s_curve_is_judged_by_the_interval_of_its_own_auc():
         captions.belonging(side, "membership", [m for m in metrics if m.arm == f"{side.name}-twin"]) for side in sides
     ]
     assert [m.name for m in found] == ["auc", "auc"]
-    assert captions.heading("roc", sides, found) == "Members of standard stand out; those of dp do not clearly."
+    heading = captions.heading("roc", sides, found)
+    assert heading == "Attack loss: members of standard stand out; those of dp do not clearly."
 
 
 def test_rates_that_so_few_others_cannot_show_are_not_measured():
     found = readings.numbers(_sides("roc")[0])
-    assert found["0.1\u00a0% false alarms"] == "not measured: fewer than 1,000 others"
-    assert found["1\u00a0% false alarms"].endswith("%")
+    assert found["0.1\u00a0% false alarms"] == "not measured: fewer than 3,000 others"
+    assert found["1\u00a0% false alarms"].endswith("%, read off the curve")
+
+
+def test_the_numbers_of_an_attacker_s_curve_are_those_of_the_record_where_it_has_them():
+    metrics = [m for m in make.record().metrics if m.arm == "standard-twin" and m.probe == "membership"]
+    found = readings.numbers(_sides("roc")[0], metrics)
+    assert found["0.1\u00a0% false alarms"] == "not measured: 548 non-members; at least 1,000 are needed"
+    assert found["1\u00a0% false alarms"] == "4.6 to 8.9\u00a0% (6.5)"
+    assert found["10\u00a0% false alarms"].endswith("%, read off the curve")
+
+
+def test_the_name_of_a_side_keeps_clear_of_the_curves_behind_it():
+    svg = chart(_sides("roc"), prefix="f", title="t")
+    names = re.findall(r"<text[^>]*>(?=standard|dp)", svg)
+    assert len(names) == 2
+    assert all('paint-order="stroke"' in tag for tag in names)
+
+
+def _with_delta(series, delta):
+    return replace(series, notes={**series.notes, "delta": delta})
+
+
+@pytest.mark.parametrize(("deltas", "in_axis"), [((1e-5, 1e-5), True), ((1e-5, 1e-6), False)])
+def test_bounds_stand_with_the_delta_that_each_is_for(deltas, in_axis):
+    held = [_with_delta(series, delta) for series, delta in zip(SERIES["epsilon"], deltas, strict=True)]
+    looks = ("standard", "private")
+    sides = [Side(name=n, look=k, series=s) for n, k, s in zip(("standard", "dp"), looks, held, strict=True)]
+    drawn = re.findall(r">([^<>]+)</text>", chart(sides, prefix="f", title="t"))
+    assert ("ε at δ = 10⁻⁵ (smaller is more private)" in drawn) == in_axis
+    assert ({"standard at δ = 10⁻⁵", "dp at δ = 10⁻⁶"} <= set(drawn)) != in_axis
+    assert "2.30 at δ = 10⁻⁵" in captions.heading("epsilon", sides, [None, None])
+    assert all("at δ = 10⁻" in words for words in readings.numbers(sides[0]).values())
 
 
 def test_a_lower_bound_beyond_the_claim_contradicts_it():

@@ -1,8 +1,8 @@
 import pytest
 
-from probes.results import Estimate, NotMeasured
-from reports.format import counted, exact, number, shown, significant, span, upper
-from reports.text import as_sentence, day, elapsed, listed, minute, part_words, visible
+from probes.results import Estimate, MetricSpec, NotMeasured
+from reports.words.format import counted, exact, number, shown, significant, span, upper
+from reports.words.text import as_sentence, day, duration, elapsed, listed, minute, model_name, part_words, visible
 
 
 def _estimate(value, low, high):
@@ -106,6 +106,17 @@ def test_names_in_a_row():
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "unit"),
+    [({}, "rate"), ({"gap": True}, "rate difference"), ({"signed": True}, "rate difference")],
+)
+def test_what_lies_between_two_rates_is_told_in_points(more, unit):
+    spec = MetricSpec(ideal=0.0, unit="rate", definition="d", label="l", **more)
+    assert spec.told_in == unit
+    assert exact(0.15, unit) == ("15\u00a0%" if unit == "rate" else "15\u00a0points")
+    assert MetricSpec(ideal=0.0, unit="nats", definition="d", label="l", signed=True).told_in == "nats"
+
+
 def test_times_are_read_in_their_zone():
     assert day("2026-11-23T08:02:11+00:00") == "23 November 2026"
     assert minute("2026-11-23T01:02:11+02:00") == "22 November 2026, 23:02 UTC"
@@ -117,6 +128,67 @@ def test_times_are_read_in_their_zone():
 def test_unseen_characters_are_written_out():
     assert visible("a\u202eb\u200bc\x00\ufeff") == "a⟨U+202E⟩b⟨U+200B⟩c⟨U+0000⟩⟨U+FEFF⟩"
     assert visible("two\r\nlines\tand é漢🙂") == "two lines and é漢🙂"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Accuracy (مرحبا): 46 to 57", "Accuracy (\u2068مرحبا\u2069): 46 to 57"),
+        ("אב 12 גד", "\u2068אב 12 גד\u2069"),
+        ("אב and גד", "\u2068אב\u2069 and \u2068גד\u2069"),
+        ("\u2069out\u2068", "out"),
+        ("👩\u200d💻", "👩\u200d💻"),
+        ("a\u200d💻", "a⟨U+200D⟩💻"),
+    ],
+)
+def test_words_written_from_right_to_left_are_isolated_and_what_is_visible_stays_so(text, seen):
+    assert visible(text) == seen
+    assert visible(seen) == seen
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.0 seconds"), (3.79, "3.8 seconds"), (42.4, "42 seconds"), (89.0, "89 seconds"), (90.0, "1.5 minutes"),
+        (840.0, "14 minutes"), (9000.0, "2.5 hours"), (360000.0, "100 hours"),
+    ],
+)  # fmt: skip
+def test_a_time_stands_in_the_unit_that_suits_it(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("distilbert/distilbert-base-uncased", "distilbert/distilbert-base-uncased"),
+        ("world", "world"),
+        ("${MODELS}/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"),
+        ("../models/mine/", "mine"),
+        ("C:\\models\\mine", "mine"),
+        ("/", "/"),
+    ],
+)
+def test_a_model_in_a_folder_is_called_by_the_folder_s_own_name(name, called):
+    assert model_name(name) == called
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("attack=min_k_plus_plus,fpr=0.01", "attack Min-K++, 1\u00a0% false alarms"),
+        ("kind=upper_case", "upper case"),
+        ("attribute=a_b,group=c_d", "a_b: c_d"),
+        ("domain=in-domain", "in-domain"),
+    ],
+)
+def test_names_of_ours_are_words_and_names_of_the_data_stay_as_they_are(part, words):
+    assert part_words(part) == words
+
+
+@pytest.mark.parametrize(("noun", "plural"), [("class", "2 classes"), ("person", "2 persons"), ("query", "2 queries")])
+def test_a_noun_has_its_plural(noun, plural):
+    assert counted(2, noun) == plural
+    assert counted(1, noun) == f"1 {noun}"
 
 
 def test_a_slice_is_put_in_words():

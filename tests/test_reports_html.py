@@ -3,18 +3,20 @@ import hashlib
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise, product
 
 import pytest
 
-from reports.comparison import turned
-from reports.format import shown
+from probes.catalog import PROBES, describe
 from reports.html import render
-from reports.index import Index, contrast_id
-from reports.text import visible
-from reports.wording import observed
+from reports.index import Index, contrast_id, turned
+from reports.junit import junit
+from reports.words.format import shown
+from reports.words.text import visible
+from reports.words.wording import observed
 from tests import record_factory as make
 
 
@@ -118,9 +120,20 @@ def test_no_number_of_the_record_is_missing_from_the_page(kind):
     assert on_page == {visible(metric.metric_id) for metric in record.metrics}
 
 
+_PROMISES = re.compile("unbiased|anonymous|anonymi[sz]ed|compliant", re.IGNORECASE)
+
+
 @pytest.mark.parametrize("kind", make.ALL_KINDS)
 def test_the_page_promises_nothing_that_no_audit_can_show(kind):
-    assert re.search("unbiased|anonymous|anonymi[sz]ed|compliant", page(kind), re.IGNORECASE) is None
+    assert _PROMISES.search(page(kind)) is None
+    assert _PROMISES.search(junit(*make.ALL_KINDS[kind]()[:2])) is None
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_no_probe_promises_it_in_what_the_page_prints_of_it(name):
+    said = describe(PROBES[name])
+    labels = [spec.label for spec in PROBES[name].metrics.values()]
+    assert _PROMISES.search(" ".join([said.question, said.limits, said.source, *labels])) is None
 
 
 @pytest.mark.parametrize("kind", make.ALL_KINDS)
@@ -151,6 +164,24 @@ def test_the_page_has_one_heading_of_the_first_rank_and_skips_none(kind):
 
 
 @pytest.mark.parametrize("kind", make.ALL_KINDS)
+def test_the_page_has_a_head_a_way_about_a_middle_and_a_foot_and_a_language(kind):
+    tags = [tag for tag, _ in read(kind).tags]
+    assert [tags.count(name) for name in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    assert [name for name in tags if name in {"header", "nav", "main", "footer"}] == ["header", "nav", "main", "footer"]
+    assert dict(read(kind).tags)["html"] == {"lang": "en"}
+    assert all("aria-label" in attributes for tag, attributes in read(kind).tags if tag in {"nav", "aside"})
+
+
+@pytest.mark.parametrize("kind", make.ALL_KINDS)
+def test_every_table_has_a_caption_and_every_head_says_what_it_is_the_head_of(kind):
+    tables = re.findall("<table.*?</table>", page(kind), re.DOTALL)
+    assert tables
+    assert all(re.match(r"<table[^>]*>\s*<caption[^>]*>[^<]", table) for table in tables)
+    scopes = {attributes.get("scope") for tag, attributes in read(kind).tags if tag == "th"}
+    assert scopes <= {"col", "row", "rowgroup"}
+
+
+@pytest.mark.parametrize("kind", make.ALL_KINDS)
 def test_every_picture_says_what_it_shows(kind):
     for tag, attributes in read(kind).tags:
         if tag == "svg":
@@ -167,6 +198,27 @@ def test_hostile_words_are_text_wherever_they_stand():
     assert not [c for c in text if c in "\u202e\u0000\u200b"]
     assert "⟨U+202E⟩gnp.exe⟨U+0000⟩" in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_words_written_from_right_to_left_leave_the_numbers_beside_them_where_they_are():
+    text = page("wordy")
+    words = "مرحبا بالعالم 12 שלום"
+    assert text.count(f"\u2068{words}\u2069") == text.count(words) > 20
+    assert "👩🏽‍💻" in text
+
+
+def test_a_number_at_another_delta_says_so():
+    held = make.record()
+    series = tuple(
+        replace(s, series=replace(s.series, notes={**s.series.notes, "delta": 1e-5 if "standard" in s.arm else 1e-6}))
+        if s.series.kind == "epsilon"
+        else s
+        for s in held.series
+    )
+    text = render(replace(held, series=series))
+    cells = [cell for cell in re.findall("<td.*?</td>", text) if "canaries.epsilon_lower_bound" in cell]
+    assert ["at δ = 10⁻⁵" in cell for cell in cells] == [True, False]
+    assert ["at δ = 10⁻⁶" in cell for cell in cells] == [False, True]
 
 
 def test_a_title_cannot_leave_the_foot_of_the_printed_page():

@@ -4,9 +4,10 @@ import pytest
 
 from probes.results import Check, Estimate, NotMeasured
 from reports.index import Index
+from reports.parts.appendix import data_facts
 from reports.record import ArmCheck, digest
 from reports.view import view
-from reports.wording import plain
+from reports.words.wording import plain
 from tests import record_factory as make
 
 
@@ -55,6 +56,94 @@ def test_nothing_passes_on_an_incomplete_run_and_a_failure_stays_one():
     assert page.front.verdict.warnings[0].startswith("INCOMPLETE")
 
 
+def test_a_policy_that_nobody_answers_for_says_so_wherever_its_owner_would_stand():
+    record = make.record()
+    gates = tuple(replace(gate, owner="") for gate in make.gates(record))
+    page = view(record, make.judgement(record, "blocked", *gates, owner=""), make.run())
+    assert page.front.owner == "owner not named"
+    assert _answers(page)["Whose limit"].startswith("Nobody is named who answers for the limits.")
+    assert {gate.owner for gate in page.gates} == {"(owner not named)"}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("trained", "fine-tuned as ‘standard’"),
+        ("given", "trained elsewhere and given as ‘standard’"),
+        ("base", "untouched, as ‘standard’"),
+    ],
+)
+def test_the_headline_says_how_the_model_came_about(source, words):
+    record = make.record()
+    arms = tuple(replace(arm, source=source) if arm.name == "standard" else arm for arm in record.arms)
+    assert view(replace(record, arms=arms)).front.origin == words
+
+
+def test_of_several_training_runs_the_headline_names_one_and_says_so():
+    record = make.record()
+    arm = record.arms[1]
+    several = replace(arm, runs=(arm.runs[0], replace(arm.runs[0], seed=2)))
+    page = view(replace(record, arms=tuple(several if a is arm else a for a in record.arms)))
+    assert page.front.identity.endswith("…, the first of 2 training runs")
+
+
+def test_the_weights_that_were_judged_are_named_with_their_arms():
+    record = make.record()
+    hashes = {arm.name: arm.runs[0].identity.weights[:16] for arm in record.arms}
+    sealing = view(*make.blocked()).sealing
+    assert f"standard {hashes['standard']}…" in sealing
+    assert f"standard-twin {hashes['standard-twin']}…" in sealing
+
+
+def test_a_record_that_an_older_version_wrote_keeps_its_verdicts():
+    record, judgement, run = make.blocked()
+    file = "f" * 64  # not what this version would write
+    page = view(record, replace(judgement, record=file), run, sha256=file)
+    assert page.front.verdict.word == "BLOCKED"
+    assert ("Record", f"schema 1, sha256:{file}") in page.identity
+
+
+def test_what_privacy_costs_is_told_in_accuracy_and_in_time():
+    record, judgement, run = make.blocked()
+    timed = replace(run, timings={"train:dp@1": {"seconds": 840.0}, "train:standard@1": {"seconds": 42.0}})
+    compared = view(record, judgement, timed).comparison
+    assert plain(compared.cost) == (
+        "What privacy costs: macro-averaged F1, dp minus standard, −4.4 to −1.8\u00a0points (−3.1); training took "
+        "14 minutes (660 steps) against 42 seconds (660 steps), on the machine named under Provenance."
+    )
+    assert ("Training took", "standard 42 seconds; dp 14 minutes") in view(record, judgement, timed).making
+
+
+def test_a_time_that_is_not_on_file_is_not_made_up():
+    record, judgement, run = make.blocked()
+    for info in (None, run):
+        assert "not on file for dp and standard" in plain(view(record, judgement, info).comparison.cost)
+
+
+def test_a_measure_without_a_direction_is_neither_better_nor_worse():
+    record = make.record()
+    names = {"accuracy_gap"}
+    metrics = tuple(replace(m, ideal=None) if m.name in names else m for m in record.metrics)
+    clear = make.estimate(0.1, 0.08, 0.12)
+    contrasts = tuple(
+        replace(c, ideal=None, better=0, difference=clear)
+        for c in record.contrasts
+        if c.metric.endswith("accuracy_gap")
+    )
+    page = view(replace(record, metrics=metrics, contrasts=contrasts))
+    (row,) = page.comparison.rows
+    assert (row.words, row.ideal) == ("Different", "neither more nor less is better")
+    table = next(block for block in page.chapters[0].blocks if block.name == "group_disparity").tables[0]
+    assert "neither more nor less is better" in {row.ideal for row in table.rows}
+
+
+def test_only_words_that_the_page_uses_are_explained():
+    terms = dict(view(*make.blocked()).words)
+    assert {"Interval", "Twin", "Canary", "AUC", "Exposure, bits", "Gate, family"} <= set(terms)
+    assert "Perplexity" not in terms
+    assert view(*make.empty()).words == ()
+
+
 def test_a_report_that_shows_texts_says_so_first():
     record = replace(make.record(), shows_examples=True)
     assert "texts of the data" in view(record).front.verdict.warnings[0]
@@ -64,9 +153,11 @@ def test_a_report_that_shows_texts_says_so_first():
 def test_the_first_screen_asks_the_question_and_answers_five_more():
     page = view(*make.blocked())
     weights = make.record().arms[1].runs[0].identity.weights
-    assert page.front.model == "ticket-classifier"
-    assert page.front.identity == f"arm standard, sha256\u00a0{weights[:8]}…, 23\u00a0November\u00a02026"
-    assert (page.front.policy, page.front.owner) == ("Predeployment v3", "Model Risk")
+    assert page.front.title == "ticket-classifier"
+    assert page.front.model == "distilbert-base-uncased at 12040acc"
+    assert page.front.origin == "fine-tuned as ‘standard’"
+    assert page.front.identity == f"sha256\u00a0{weights[:8]}…, 23\u00a0November\u00a02026"
+    assert (page.front.policy, page.front.owner) == ("Predeployment v3", "owner: Model Risk")
     assert plain(page.front.score) == (
         "4 of 7 gates passed, 1 failed, 1 inconclusive (needs about 1,400 more clusters), 1 not measured."
     )
@@ -76,7 +167,7 @@ def test_the_first_screen_asks_the_question_and_answers_five_more():
     assert "measured on a twin" in answers["How sure"]
     assert "0.2 to 5.6\u00a0% (2.9); the policy allows at most 5\u00a0%" in answers["Undecided"]
     assert "548 non-members" in answers["Not tested"]
-    assert "sealed on 23 November 2026, 07:21 UTC, 41 minutes before the run began" in answers["Whose limit"]
+    assert "sealed on 23 November 2026, 07:21 UTC, before anything was measured" in answers["Whose limit"]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +179,13 @@ def test_a_policy_that_was_not_sealed_before_measuring_is_called_so(sealed, word
     judgement = make.judgement(record, "blocked", *make.gates(record))
     record = replace(record, provenance=replace(record.provenance, gates=sealed))
     assert words in _answers(view(record, replace(judgement, record=digest(record)), make.run()))["Whose limit"]
+
+
+def test_a_seal_that_came_after_some_of_the_answers_is_told_beside_the_hashes():
+    record = make.record()
+    assert "Seal" not in dict(view(record).identity)
+    late = replace(record, provenance=replace(record.provenance, measured_before=3))
+    assert "after some of the answers were already measured" in dict(view(late).identity)["Seal"]
 
 
 def test_deviations_from_the_sealed_policy_are_told_where_its_owner_is():
@@ -115,13 +213,26 @@ def test_a_pillar_speaks_of_its_worst_gate_with_everything_one_must_know():
         "Members recognised at few false alarms (attack loss, 1\u00a0% false alarms): 4.6 to 8.9\u00a0% (6.5). "
         "With nothing to find it would be 1.0\u00a0% (no effect). The policy allows at most 3\u00a0%."
     )
-    assert privacy.seen == "an effect of 1.6\u00a0points or more"
-    assert privacy.attacker == "scores of the model's answers; 552 members"
-    assert privacy.speaks == "the twin of standard, one training run, on rows like these"
+    assert dict(privacy.circumstances) == {
+        "Interval": "97.5\u00a0%, for several gates are judged at once",
+        "▴ Could have seen": "an effect of 1.6\u00a0points or more",
+        "Attacker had": "scores of the model's answers",
+        "Rests on": "552 members",
+        "Speaks for": "the twin of standard, one training run, on rows like these",
+    }
     assert privacy.verdicts == (("fail", "1 failed"), ("none", "1 not measured"))
     assert "is open" in plain(bias.sentence)
-    assert robustness.attacker == "no attacker: 800 clusters"
-    assert utility.mark is not None
+    assert "Attacker had" not in dict(robustness.circumstances)
+    assert dict(robustness.circumstances)["Rests on"] == "800 clusters"
+    assert "A model without skill would reach" in plain(utility.sentence)
+    assert plain(utility.sentence).endswith("The policy asks for at least 80\u00a0%.")
+
+
+def test_each_pillar_has_a_sentence_on_the_first_screen():
+    for kind, audit in make.ALL_KINDS.items():
+        tallies = view(*audit()).front.tallies
+        assert [row.title for row in tallies] == ["Bias", "Privacy", "Robustness", "Utility"], kind
+        assert all(plain(row.finding).endswith(".") for row in tallies), kind
 
 
 def test_without_gates_a_pillar_speaks_of_its_first_number():
@@ -135,7 +246,7 @@ def test_a_pillar_without_numbers_says_why():
     broken = replace(record.unmeasured[0], probe="utility", reason="it could not be asked")
     metrics = tuple(m for m in record.metrics if m.pillar != "utility")
     card = view(replace(record, metrics=metrics, unmeasured=(broken,))).cards[3]
-    assert plain(card.sentence) == "Nothing was measured: it could not be asked"
+    assert plain(card.sentence) == "Nothing was measured: it could not be asked."
     assert card.mark is None
 
 
@@ -260,7 +371,8 @@ def test_noise_from_a_seed_is_a_failed_point_even_where_no_check_says_so():
     record = replace(record, checks=(), provenance=replace(record.provenance, reproducible=True))
     (claim,) = _privacy(view(record)).claims
     assert [(line.name, line.outcome) for line in claim.lines] == [("Noise is secret", "Fail")]
-    assert ("Compared with", "dp (ε at most 7.93 at δ = 10⁻⁶); its noise is not secret") in view(record).front.facts
+    compared = dict(view(record).front.facts)["Compared with"]
+    assert compared.startswith("dp: ε at most 7.93 at δ = 10⁻⁶; its noise is not secret; sha256 ")
 
 
 def test_an_epsilon_that_was_lost_promises_nothing():
@@ -371,6 +483,27 @@ def test_a_twin_s_distance_from_its_arm_is_told_where_it_was_measured():
     )
 
 
+def test_a_twin_s_difference_to_its_arm_is_told_where_it_was_taken():
+    record = make.record()
+    twin = make.metric(
+        "standard-twin", "utility", "macro_f1", make.estimate(0.88, 0.87, 0.90), label="macro-averaged F1", ideal=1.0
+    )
+    apart = replace(
+        next(c for c in record.contrasts if c.metric == "utility.macro_f1"),
+        arm="standard-twin", reference="standard", difference=make.estimate(-0.013, -0.02, -0.004),
+    )  # fmt: skip
+    changed = replace(record, metrics=(*record.metrics, twin), contrasts=(*record.contrasts, apart))
+    told = plain(_privacy(view(changed)).paragraph)
+    assert "; standard-twin minus standard: −2.0 to −0.4" in told
+
+
+def test_rows_that_were_cut_are_told_by_split_with_what_they_are_part_of():
+    data = replace(make.record().data, splits={"train": 100, "test": 40}, cut={"test": 3, "train": 12}, truncated=3)
+    facts = dict(data_facts(replace(data, canaries={})))
+    assert facts["Rows cut to the model’s length"] == "test 3 of 40, train 12 of 100"
+    assert dict(data_facts(replace(data, cut={}, truncated=None)))["Rows cut to the model’s length"] == "not counted"
+
+
 def test_a_number_that_only_the_twin_has_stands_for_its_arm():
     index = Index(make.record())
     found = index.metric(index.candidate, "membership.auc", "attack=loss")
@@ -393,7 +526,7 @@ def test_a_mark_keeps_all_it_shows_on_its_line():
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e9])
 def test_a_value_without_width_has_a_mark_too(value):
-    from reports.marks import level_mark
+    from reports.parts.marks import level_mark
 
     estimate = Estimate(value=value, low=value, high=value, n=1, unit_of_n="run", method="exact")
     for unit in ("rate", "nats"):

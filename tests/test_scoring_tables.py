@@ -106,6 +106,21 @@ def test_a_token_table_holds_what_the_attacks_need():
     assert rows["zlib_bytes"].tolist() == [len(zlib.compress(text.encode())) for text in TEXTS["text"]]
 
 
+def test_a_token_table_is_measured_window_by_window():
+    class Counting(Words):
+        asked = 0
+
+        def token_rows(self, texts):
+            for rows in super().token_rows(texts):
+                self.asked += len(rows.truncated)
+                yield rows
+
+    scorer = Counting()
+    batches = TokenTable().measure(Subject(name="words", head="causal", token_scorer=scorer), TEXTS)
+    assert scorer.asked == 0
+    assert next(iter(batches)).num_rows == scorer.asked == 2  # the rest is asked when the first has been written
+
+
 def test_token_ids_spell_the_text_and_are_as_sensitive():
     assert rows_of(TokenTable(), CAUSAL, TEXTS).sensitivity["token_ids"] == "personal"
     canaries = TEXTS.assign(secret=["1", "2", "3", "4", "5"])

@@ -27,7 +27,7 @@ METRICS = {
 
 @pytest.fixture
 def started(tmp_path):
-    (tmp_path / "data.csv").write_text("text,label\ngood,positive\nbad,negative\n")
+    (tmp_path / "data.csv").write_text("text,label\n" + "good,positive\nbad,negative\n" * 200)
 
     def started(task: str) -> Path:
         path = tmp_path / "my_audit.yaml"

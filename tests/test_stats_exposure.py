@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from probes.stats.exposure import expected_exposure, exposure_bits, exposure_ceiling
+from probes.stats.exposure import (
+    UNSEEN_BITS,
+    expected_exposure,
+    exposure_bits,
+    exposure_ceiling,
+    extrapolated_bits,
+    extrapolation_limit,
+)
+from probes.stats.skew_normal import SkewNormal
 
 
 def test_exposure_by_hand():
@@ -42,3 +50,22 @@ def test_what_has_no_rank_is_refused(secrets, references):
 def test_a_bound_without_references_is_refused(bound):
     with pytest.raises(ValueError, match="at least one reference"):
         bound(0)
+
+
+def test_extrapolated_exposure_is_the_share_liked_better_in_bits():
+    bits = extrapolated_bits(np.array([-1.0, -3.0, -5.0]), SkewNormal(0.0, 1.0, 4.0))
+    np.testing.assert_allclose(bits, [20.2215, 121.3033, 318.966], atol=6e-4)
+    assert extrapolated_bits(np.array([50.0]), SkewNormal(0.0, 1.0, 4.0))[0] == 0
+
+
+def test_extrapolated_exposure_agrees_with_ranks_among_many_references():
+    space = SkewNormal(40.0, 3.0, 2.0)
+    references = space.sample(np.random.default_rng(0), (100_000,))
+    secrets = np.array([36.0, 38.0, 41.0])
+    np.testing.assert_allclose(extrapolated_bits(secrets, space), exposure_bits(secrets, references), atol=0.7)
+    unseen = extrapolated_bits(space.sample(np.random.default_rng(1), (20_000,)), space)
+    assert unseen.mean() == pytest.approx(UNSEEN_BITS, abs=0.05)
+
+
+def test_ten_bits_beyond_the_ranks_is_the_limit():
+    assert extrapolation_limit(1024) == 20

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from probes.stats.multiplicity import benjamini_hochberg, holm, holm_alphas
+from probes.stats.multiplicity import benjamini_hochberg, holm
 
 P = [0.01, 0.04, 0.03, 0.005]
 
@@ -36,24 +36,6 @@ def test_ranks_follow_the_p_values_and_not_their_places():
     p = np.linspace(0.0001, 0.2, 20)
 
     np.testing.assert_allclose(benjamini_hochberg(p[shuffled]).p_adjusted, benjamini_hochberg(p).p_adjusted[shuffled])
-
-
-def test_an_interval_at_its_holm_alpha_says_what_the_test_says():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        p = rng.random(8) ** 4
-        np.testing.assert_array_equal(p <= holm_alphas(p), holm(p).significant)
-
-
-def test_holm_alphas_by_hand():
-    np.testing.assert_allclose(holm_alphas(P), [0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
-    np.testing.assert_allclose(holm_alphas([0.5, 0.6]), [0.025, 0.025])
-    np.testing.assert_allclose(holm_alphas([0.001, 0.002]), [0.025, 0.05])
-    assert holm_alphas([]).shape == (0,)
-
-
-def test_holm_alphas_never_spend_more_than_the_familys():
-    assert all(alphas <= 0.05 for alphas in holm_alphas([0.0] * 5))
 
 
 @pytest.mark.parametrize("p", [[0.5, float("nan")], [1.5], [-0.1]])

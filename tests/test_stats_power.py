@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom
 
-from probes.stats.intervals import upper_limit
 from probes.stats.power import (
-    detectable_difference,
+    canaries_needed,
     detectable_from_standard_error,
     detectable_proportion,
     rows_needed,
-    rows_needed_for_bound,
 )
 
 
@@ -31,25 +29,6 @@ def test_too_few_units_can_show_no_departure():
     assert detectable_proportion(0, 0.5) is None
 
 
-def test_the_detectable_difference_is_shown_four_times_in_five():
-    rng = np.random.default_rng(0)
-    difference = detectable_difference(0.3, 400, 250)
-    a, b = rng.binomial(400, 0.3, 20_000) / 400, rng.binomial(250, 0.3 + difference, 20_000) / 250
-    pooled = (400 * a + 250 * b) / 650
-    z = (b - a) / np.sqrt(pooled * (1 - pooled) * (1 / 400 + 1 / 250))
-
-    assert np.mean(z > norm.ppf(0.975)) == pytest.approx(0.8, abs=0.015)  # 0.003 of simulation, the rest normality
-
-
-def test_the_detectable_difference_is_the_same_for_the_complement():
-    assert detectable_difference(0.9, 300, 300) == pytest.approx(detectable_difference(0.1, 300, 300))
-
-
-def test_a_handful_of_rows_can_show_no_difference():
-    assert detectable_difference(0.5, 2, 2) is None
-    assert detectable_difference(0.5, 0, 100) is None
-
-
 @pytest.mark.parametrize(
     ("discordant", "margin", "rows"),
     [(0.1, 0.01, 8564), (0.1, 0.02, 2141), (0.1, 0.03, 952), (0.1, 0.05, 343), (0.2, 0.01, 17_128), (0.2, 0.05, 686)],
@@ -62,30 +41,37 @@ def test_a_two_sided_interval_needs_more_rows():
     assert rows_needed(0.02, 0.3, two_sided=True) == rows_needed(0.02, 0.3, level=0.975) > rows_needed(0.02, 0.3)
 
 
-def test_no_event_bounds_a_rate_of_one_in_a_thousand_after_about_three_thousand_trials():
-    rows = rows_needed_for_bound(0.0, 0.001)
-
-    assert rows == 2995
-    assert upper_limit(0, rows) <= 0.001 < upper_limit(0, rows - 1)
-
-
-def test_a_bound_is_met_as_often_as_planned():
-    n = rows_needed_for_bound(0.01, 0.03)
-    within = [k for k in range(n + 1) if upper_limit(k, n) <= 0.03]
-
-    assert binom.pmf(within, n, 0.01).sum() >= 0.9
-
-
 @pytest.mark.parametrize(
     "call",
     [
         lambda: detectable_from_standard_error(float("nan")),
         lambda: detectable_proportion(10, 1.5),
-        lambda: detectable_difference(-0.1, 10, 10),
         lambda: rows_needed(0.0, 1.0),
-        lambda: rows_needed_for_bound(0.03, 0.01),
+        lambda: canaries_needed(lambda m, r, v: True, guesses=quarter, right=1.5),
     ],
 )
 def test_impossible_questions_are_refused(call):
     with pytest.raises(ValueError, match="; got "):
         call()
+
+
+def quarter(m: int) -> int:
+    return 2 * (m // 8)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.9])
+def test_the_canaries_needed_are_the_fewest_that_refute_as_often_as_planned(right):
+    needed = canaries_needed(lambda m, r, v: v >= 0.7 * r + 5, guesses=quarter, right=right)
+
+    def power(m: int) -> float:
+        r = quarter(m)
+        return float(binom.sf(np.ceil(0.7 * r + 5) - 1, r, right))
+
+    fewest = min(m for m in range(8, 500) if power(m) >= 0.8)
+    assert power(needed) >= 0.8 > power(needed - 1)
+    assert fewest <= needed <= 1.2 * fewest  # up to the saw-tooth
+
+
+def test_what_no_number_of_canaries_refutes_needs_none():
+    assert canaries_needed(lambda m, r, v: False, guesses=quarter) is None
+    assert canaries_needed(lambda m, r, v: v > 0.9 * r, guesses=quarter, right=0.8) is None

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from probes.stats.tradeoff import dp_sgd_curve, gdp_curve, gdp_epsilon, gdp_mu, profile_curve
+from probes.stats.tradeoff import dp_sgd_curve, dp_sgd_epsilon, gdp_curve, gdp_epsilon, gdp_mu, profile_curve
 
 MASSES = [0.0, 1e-6, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0]
 
@@ -29,7 +29,7 @@ def test_a_mechanism_that_delta_covers_has_no_epsilon():
 
 
 def test_no_leak_takes_no_mass_away():
-    assert [gdp_curve(0.0)(x) for x in MASSES] == pytest.approx(MASSES)
+    assert gdp_curve(0.0)(np.array(MASSES)) == pytest.approx(MASSES)
 
 
 def test_the_curve_of_a_pure_guarantee_has_two_lines():
@@ -42,6 +42,26 @@ def test_delta_is_given_away_at_both_ends():
     curve = profile_curve(np.array([0.0]), np.array([0.1]))
 
     assert [curve(x) for x in (0.0, 0.05, 0.3, 1.0)] == pytest.approx([0.0, 0.0, 0.2, 0.9])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_curve_is_the_largest_of_all_its_lines(seed):
+    rng = np.random.default_rng(seed)
+    epsilons = np.sort(rng.uniform(0, 8, 30))
+    deltas = np.sort(rng.uniform(0, 0.3, 30))[::-1] * np.exp(-epsilons)
+    masses = np.concatenate([MASSES, rng.random(50), 10.0 ** -rng.uniform(0, 12, 50)])
+    falling = np.exp(-epsilons)[:, None] * (masses - deltas[:, None])
+    rising = 1 - deltas[:, None] - np.exp(epsilons)[:, None] * (1 - masses)
+    slow = np.maximum(0.0, np.concatenate([falling, rising]).max(axis=0))
+    np.testing.assert_allclose(profile_curve(epsilons, deltas)(masses), slow, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "rate", "steps", "delta", "epsilon"),
+    [(4.0, 1.0, 1, 1e-5, 0.9263), (1.0, 1.0, 1, 1e-5, 4.377178), (1.0, 0.064, 150, 1e-4, 4.5285)],
+)
+def test_the_accountants_epsilon_is_the_tabled_one(sigma, rate, steps, delta, epsilon):
+    assert dp_sgd_epsilon(sigma, rate, steps, delta) == pytest.approx(epsilon, abs=1e-4)
 
 
 def test_the_accountants_curve_of_one_gaussian_step_is_the_gaussian_one():

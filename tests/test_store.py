@@ -1,4 +1,8 @@
+import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -48,13 +52,48 @@ def test_what_a_killed_process_left_is_swept_away_and_objects_stay(tmp_path):
     assert list(store.objects.glob("*/*/.*")) == []
 
 
-def test_folders_and_files_are_readable_by_their_owner_only(tmp_path):
-    store = Store(tmp_path / "runs")
+def test_what_a_living_process_is_writing_is_not_swept_away(tmp_path):
+    store = Store(tmp_path)
+    with store.writing("table", "abcd") as part:
+        (part / "half").write_text("x")
+        store.sweep()
+        assert (part / "half").is_file()
+    assert (store.path("table", "abcd") / "half").is_file()
+    assert list(store.objects.glob("*/*/.*")) == []
+
+
+def test_what_a_process_was_writing_when_it_was_killed_is_swept_away(tmp_path):
+    code = f"""
+import os, signal
+from pathlib import Path
+from audit.store import Store
+with Store(Path({str(tmp_path)!r})).writing("table", "abcd"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    store = Store(tmp_path)
+    assert len(list(store.objects.glob("*/*/.*"))) == 1
+    store.sweep()
+    assert list(store.objects.glob("*/*/.*")) == []
+
+
+@pytest.fixture
+def open_mask():
+    """A process that lets everybody read what it writes."""
+    before = os.umask(0o000)
+    yield
+    os.umask(before)
+
+
+def test_folders_and_files_are_readable_by_their_owner_only_whatever_the_mask(tmp_path, open_mask):
+    store = Store(tmp_path / "new" / "runs")
     with store.writing("model", "abcd") as part:
         write_text(part / "secret", "x")
-    path = store.path("model", "abcd")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    assert stat.S_IMODE((path / "secret").stat().st_mode) == 0o600
+        (part / "of_a_library").mkdir()
+        (part / "of_a_library" / "weights").write_text("x")
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+    assert modes == {path: 0o700 if path.is_dir() else 0o600 for path in modes}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -88,6 +127,35 @@ def test_a_manifest_that_leaves_out_a_file_of_the_evidence_vouches_for_nothing(t
     folder = RunFolder(tmp_path)
     write_json(folder.record, {"a": 1})
     write_json(folder.manifest, {})
+    assert folder.tampered() == ["manifest.json"]
+
+
+def test_what_was_computed_from_the_evidence_is_vouched_for_apart_and_is_no_evidence(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_json(folder.record, {"a": 1})
+    folder.write_manifest()
+    write_json(folder.intervals, {"b": 1})
+    assert not folder.vouches(folder.intervals)
+    folder.vouch(folder.intervals)
+    assert folder.vouches(folder.intervals)
+    folder.write_manifest()
+    assert folder.vouches(folder.intervals)
+    write_json(folder.intervals, {"b": 2})
+    assert folder.tampered() == []
+    folder.write_manifest()
+    assert not folder.vouches(folder.intervals)
+
+
+def test_a_manifest_contradicts_a_file_that_it_knows_otherwise_and_no_other(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_json(folder.seal, {"a": 1})
+    assert not folder.contradicts(folder.seal)
+    folder.write_manifest()
+    assert not folder.contradicts(folder.seal)
+    write_json(folder.seal, {"a": 2})
+    assert folder.contradicts(folder.seal)
+    write_text(folder.manifest, "{")
+    assert not folder.contradicts(folder.seal)
     assert folder.tampered() == ["manifest.json"]
 
 

@@ -1,5 +1,7 @@
 """The private setup: mechanism, Poisson draws, noise, and the count of steps."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,16 @@ from scipy import stats
 from torch import nn
 
 from audit.training.accounting import epsilons
-from audit.training.privacy import PoissonDraws, mechanism
+from audit.training.collate import Collator, encode_examples
+from audit.training.draws import PoissonDraws
+from audit.training.exactness import clipping_error
+from audit.training.mechanism import mechanism
+from audit.training.privacy import privatize
 from audit.training.private_optimizer import BookkeepingOptimizer
 from audit.training.randomness import ReproducibleRandomness, SecretRandomness
-from audit.training.spec import PrivacySpec, TrainingSpec
+from audit.training.setup import standard_setup
+from audit.training.spec import Examples, PrivacySpec, TrainingSpec
+from audit.training.witness import WitnessedOptimizer
 
 SPEC = TrainingSpec(task="causal-lm", head="causal", max_length=8, batch_size=50, epochs=4)
 
@@ -71,14 +79,13 @@ def test_a_rate_of_one_draws_everything_and_a_tiny_one_may_draw_nothing():
     assert [] in [PoissonDraws(5, 0.01, ReproducibleRandomness(0))(step) for step in range(5)]
 
 
-def private(parameters, *, sigma=0.0, norm=1.0, batch=4, counted=None, seed=0):
+def private(parameters, *, sigma=0.0, norm=1.0, batch=4, seed=0):
     return BookkeepingOptimizer(
         torch.optim.SGD(parameters, lr=1.0),
         noise_multiplier=sigma,
         max_grad_norm=norm,
         expected_batch_size=batch,
         randomness=ReproducibleRandomness(seed),
-        on_noised=(lambda: None) if counted is None else counted,
     )
 
 
@@ -120,7 +127,8 @@ def test_a_sum_is_never_noised_twice():
 
 def test_every_noised_step_is_counted_once():
     weight, steps = nn.Parameter(torch.zeros(3)), []
-    optimizer = private([weight], sigma=1.0, counted=lambda: steps.append(1))
+    optimizer = private([weight], sigma=1.0)
+    optimizer.attach_step_hook(lambda _: steps.append(1))
     for _ in range(3):
         weight.summed_grad = torch.zeros(3)
         optimizer.step()
@@ -136,3 +144,109 @@ def test_epsilon_or_noise_must_be_given_and_not_both():
 
 def test_the_central_limit_accountant_is_never_offered():
     assert set(epsilons(1.0, 0.1, 10, 1e-5)) == {"prv", "pld", "rdp"}
+
+
+# ---- the noise that was really added -------------------------------------------------------------------------------
+
+
+def watched(parameters, *, sigma=1.0, norm=1.0, seed=0):
+    return WitnessedOptimizer(
+        torch.optim.SGD(parameters, lr=1.0),
+        noise_multiplier=sigma,
+        max_grad_norm=norm,
+        expected_batch_size=4,
+        randomness=ReproducibleRandomness(seed),
+    )
+
+
+def steps(optimizer, number):
+    for _ in range(number):
+        for parameter in optimizer.params:
+            parameter.summed_grad = torch.full_like(parameter, 3.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def test_honest_noise_is_seldom_accused():
+    found = []
+    for seed in range(300):
+        optimizer = watched([nn.Parameter(torch.zeros(n)) for n in (40, 3, 100)], sigma=0.7, norm=2.0, seed=seed)
+        steps(optimizer, 5)
+        found.append(optimizer.seen(1.4))
+    assert all(seen.variates == 5 * (40 + 3 + 64) for seen in found)  # of a hundred values 64 are looked at
+    assert np.mean([seen.ratio for seen in found]) == pytest.approx(1, abs=0.01)
+    # Bonferroni's correction makes it rather fewer than one in twenty: 15 are expected at most, 26 once in 300 times.
+    assert sum(seen.p < 0.05 for seen in found) < 26
+    assert min(seen.p for seen in found) > 1e-5
+
+
+def test_noise_is_counted_on_from_a_checkpoint():
+    whole, parts = (watched([nn.Parameter(torch.zeros(20))]) for _ in range(2))
+    steps(whole, 6)
+    steps(parts, 2)
+    state = json.loads(json.dumps(parts.noise_state()))
+    later = watched([nn.Parameter(torch.zeros(20))])
+    later.restore_noise(state)
+    later.continue_at(2, noised=2)
+    steps(later, 4)
+    assert later.seen(1.0) == whole.seen(1.0)
+
+
+def test_where_no_noise_is_meant_none_is_judged():
+    optimizer = watched([nn.Parameter(torch.zeros(20))], sigma=0.0)
+    assert optimizer.seen(1.0) is None
+    steps(optimizer, 2)
+    assert optimizer.seen(0.0) is None
+    assert optimizer.seen(1.0).p < 1e-6
+
+
+# ---- a training that is continued ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("noised", "told"), [(7, "tells of 7 noised steps"), (None, "does not tell how many steps")])
+def test_noise_from_a_seed_that_would_repeat_is_refused(noised, told):
+    optimizer = private([nn.Parameter(torch.zeros(3))], sigma=1.0)
+    with pytest.raises(ValueError, match=f"stands at step 5 and {told}.*could repeat; delete it to train from the"):
+        optimizer.continue_at(5, noised)
+
+
+def test_noise_that_is_secret_never_repeats():
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = private([weight], sigma=1.0)
+    optimizer.randomness = SecretRandomness()
+    optimizer.continue_at(5, noised=None)
+    assert optimizer.noised_steps == 5
+
+
+@pytest.fixture
+def setup(tiny_bert_classifier):
+    model, tokenizer = tiny_bert_classifier
+    spec = TrainingSpec(task="text-classification", head="classifier", max_length=12, batch_size=4, epochs=1)
+    texts = ["the good movie was great", "a bad film", "he liked it and she hated it very really today"] * 4
+    encoded = encode_examples(tokenizer, Examples(texts=texts, labels=[1, 0, 1] * 4), spec)
+    return standard_setup(model, Collator(encoded, model, tokenizer, spec, 0), spec, 0)
+
+
+def test_dropout_follows_from_the_seed_only_where_the_noise_does(setup):
+    secret = privatize(setup, PrivacySpec(noise_multiplier=1.0, delta=1e-3))
+    assert secret.dropout_seed(0) != secret.dropout_seed(0)
+    known = privatize(setup, PrivacySpec(noise_multiplier=1.0, delta=1e-3, reproducible_seed=1))
+    assert known.dropout_seed is None
+
+
+# ---- clipping, checked before training -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clipping", ["flat", "automatic", "per_layer"])
+def test_the_clipped_sum_is_checked_in_every_way_of_clipping(setup, clipping):
+    error = clipping_error(setup, [[0, 1], [2], [3, 4, 5]], clipping)
+    assert 0 < error < 1e-5
+    assert not setup.model.training
+    assert all(p.grad is None and p.summed_grad is None for p in setup.model.parameters())
+
+
+def test_gradients_of_zero_cannot_be_checked(setup):
+    for parameter in setup.model.parameters():
+        parameter.data.zero_()
+    setup.model.classifier.bias.data[:] = torch.tensor([-200.0, 200.0])
+    assert clipping_error(setup, [[0]], "flat") is None

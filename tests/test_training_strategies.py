@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from single_examples import NAMES, build, family_and_task
 
-from audit.training.spec import Frozen, Full, HeadOnly, Lora
-from audit.training.strategies import applied
+from audit.training.spec import BitFit, Frozen, Full, HeadOnly, LayerDecay, Lora
+from audit.training.strategies import ANATOMIES, applied, rates
 
 
 @pytest.fixture
@@ -110,7 +111,10 @@ def test_adapters_end_up_in_the_weights_of_the_same_architecture(fixture, reques
     assert not hasattr(model, "peft_config")
 
 
-@pytest.mark.parametrize("strategy", [Full(), HeadOnly(), Frozen(layers=1), Lora()], ids=lambda s: type(s).__name__)
+EVERY = [Full(), HeadOnly(), Frozen(layers=1), Lora(), LayerDecay(factor=0.5), BitFit()]
+
+
+@pytest.mark.parametrize("strategy", EVERY, ids=lambda s: type(s).__name__)
 def test_flags_are_as_before_afterwards_and_after_a_failure(tiny_bert_classifier, strategy):
     model, _ = tiny_bert_classifier
     model.bert.pooler.requires_grad_(False)
@@ -122,7 +126,83 @@ def test_flags_are_as_before_afterwards_and_after_a_failure(tiny_bert_classifier
 
 def test_an_unknown_architecture_can_be_trained_in_full_only(tiny_llama):
     model, _ = tiny_llama
+    model.config.model_type = "unheard-of"
     assert trained(model, Full())
-    for strategy in (HeadOnly(), Frozen(layers=1), Lora()):
-        with pytest.raises(ValueError, match="know bert, distilbert, gpt2; got llama; use strategy full"):
+    for strategy in (HeadOnly(), Frozen(layers=1), Lora(), BitFit(), LayerDecay(factor=0.5)):
+        with pytest.raises(ValueError, match=r"know albert, bert, .*; got unheard-of; use strategy full"):
             trained(model, strategy)
+
+
+KNOWN = [name for name in NAMES if family_and_task(name)[0] != "T5"]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_known_architecture_has_a_head_layers_and_adapters(name):
+    model = build(name)
+    language = name.endswith(("LM", "LMHeadModel"))
+    if not language:
+        head = trained(model, HeadOnly())
+        assert head
+        assert len(head) <= 4
+    upper = trained(model, Frozen(layers=len(model.base_model.get_submodule(layers_of(model)))))
+    assert not upper & {n for n, _ in model.named_parameters() if "embed" in n or "wte" in n}
+    adapters = {n for n in trained(model, Lora(r=2)) if ".lora_" in n}
+    assert len(adapters) == (4 if name.startswith(("Albert", "GPT2")) else 8)  # one shared layer; one projection
+
+
+def layers_of(model):
+    return ANATOMIES[model.config.model_type].layers
+
+
+def test_bitfit_trains_the_biases_and_a_new_head(tiny_bert_classifier, tiny_gpt2):
+    names = trained(tiny_bert_classifier[0], BitFit())
+    weights = {name for name in names if not name.endswith("bias")}
+    assert weights == {"bert.pooler.dense.weight", "classifier.weight"}
+    assert {n for n, _ in tiny_bert_classifier[0].named_parameters() if n.endswith("bias")} < names
+    assert all(name.endswith("bias") for name in trained(tiny_gpt2[0], BitFit()))
+
+
+def test_bitfit_needs_biases(tiny_llama):
+    with pytest.raises(
+        ValueError, match="BitFit trains biases, and LlamaForCausalLM has none; choose another strategy"
+    ):
+        trained(tiny_llama[0], BitFit())
+
+
+def test_layer_decay_trains_everything_the_lower_the_slower(tiny_bert_classifier):
+    model, _ = tiny_bert_classifier
+    assert trained(model, LayerDecay(factor=0.5)) == trained(model, Full())
+    found = rates(model, LayerDecay(factor=0.5))
+    by_name = {name: found[id(p)] for name, p in model.named_parameters()}
+    for name, rate in by_name.items():
+        if "embeddings" in name:
+            assert rate == 0.125, name
+        elif ".layer.0." in name:
+            assert rate == 0.25, name
+        elif ".layer.1." in name:
+            assert rate == 0.5, name
+        else:
+            assert rate == 1.0, name
+
+
+def test_a_tied_head_is_as_slow_as_the_embeddings_and_a_last_normalization_is_not(tiny_gpt2):
+    model, _ = tiny_gpt2
+    found = rates(model, LayerDecay(factor=0.5))
+    assert found[id(model.lm_head.weight)] == found[id(model.transformer.wpe.weight)] == 0.125
+    assert found[id(model.transformer.ln_f.weight)] == 1.0
+
+
+def test_layers_that_share_their_weights_are_one_layer():
+    model = build("AlbertForSequenceClassification")
+    assert set(rates(model, LayerDecay(factor=0.5)).values()) == {1.0, 0.5, 0.25}
+
+
+def test_the_other_strategies_have_one_rate(tiny_bert_classifier):
+    for strategy in (Full(), HeadOnly(), Frozen(layers=1), Lora(), BitFit()):
+        assert rates(tiny_bert_classifier[0], strategy) == {}
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.1, -1.0])
+def test_a_decay_that_is_none_is_refused(factor):
+    with pytest.raises(ValueError, match=r"factor must lie in \(0, 1\]; got"):
+        LayerDecay(factor=factor)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from audit.training.setup import ShuffledDraws, learning_rate
-from audit.training.spec import Examples, Frozen, Full, HeadOnly, Lora, PrivacySpec, TrainingSpec
+from audit.training.spec import BitFit, Examples, Frozen, Full, HeadOnly, LayerDecay, Lora, PrivacySpec, TrainingSpec
 from audit.training.train import train
 
 GOOD, BAD = "the good nice movie was great", "a terrible bad sad film was poor today"
@@ -66,6 +66,11 @@ def arms():
     yield "tiny_gpt2", UNLABELLED, replace(CAUSAL, optimizer="sgd", momentum=0.9, schedule="constant"), None
     yield "tiny_gpt2", LABELLED, replace(BY_WORD, optimizer="sgd", momentum=0.9), PRIVATE
     yield "tiny_gpt2_classifier", LABELLED, replace(CLASSIFY, strategy=Frozen(layers=1)), PRIVATE
+    yield "tiny_bert_classifier", LABELLED, replace(CLASSIFY, strategy=LayerDecay(factor=0.5)), None
+    yield "tiny_bert_classifier", LABELLED, replace(CLASSIFY, strategy=LayerDecay(factor=0.5)), PRIVATE
+    yield "tiny_bert_classifier", LABELLED, replace(CLASSIFY, strategy=BitFit()), None
+    yield "tiny_bert_masked", UNLABELLED, replace(MASKED, strategy=BitFit()), replace(PRIVATE, clipping="automatic")
+    yield "tiny_llama", UNLABELLED, CAUSAL, replace(PRIVATE, clipping="per_layer")
 
 
 ARMS = list(arms())
@@ -228,7 +233,7 @@ def test_a_checkpoint_is_for_its_owner_and_holds_no_random_state(tiny_bert_class
         assert {name.split("/")[0] for name in file.keys()} == {"model", "optimizer"}  # noqa: SIM118
         state = json.loads(file.metadata()["state"])
     assert set(state) == {"fingerprint", "optimizer", "counted"}
-    assert set(state["counted"]["guarantee"]) == {"history", "drawn", "clipped"}
+    assert set(state["counted"]["guarantee"]) == {"history", "drawn", "clipped", "draws", "noised", "noise"}
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"privacy": PRIVATE}, {"spec": replace(CLASSIFY, epochs=4)}])
@@ -277,12 +282,29 @@ def test_what_is_frozen_stays_as_it_was(tiny_bert_classifier, strategy, privacy)
 
 
 def test_an_unsupported_model_is_refused_before_anything_is_trained(tiny_llama):
-    model, tokenizer = tiny_llama
+    _, tokenizer = tiny_llama
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=len(tokenizer), **sizes))
     before = weights(model)
-    with pytest.raises(ValueError, match="got LlamaForCausalLM"):
+    with pytest.raises(ValueError, match="got GPTNeoXForCausalLM"):
         train(model, tokenizer, UNLABELLED, CAUSAL, seed=1, privacy=PRIVATE)
     assert_same(before, weights(model))
     train(model, tokenizer, UNLABELLED, replace(CAUSAL, max_steps=2), seed=1)
+
+
+def test_with_layer_decay_a_step_moves_the_lower_layers_less(tiny_bert_classifier):
+    model, tokenizer = tiny_bert_classifier
+    steps = {}
+    for strategy in (Full(), LayerDecay(factor=0.5)):
+        recipe = replace(CLASSIFY, strategy=strategy, max_steps=1, optimizer="sgd", warmup_fraction=0.0, dropout=False)
+        trained = copy.deepcopy(model).double()
+        before = weights(trained)
+        train(trained, tokenizer, LABELLED, recipe, seed=1)
+        steps[type(strategy)] = {name: now - before[name] for name, now in weights(trained).items()}
+    for name, step in steps[Full].items():
+        part = ["embeddings", "layer.0.", "layer.1."]
+        rate = next((share for key, share in zip(part, (0.125, 0.25, 0.5), strict=True) if key in name), 1.0)
+        torch.testing.assert_close(steps[LayerDecay][name], rate * step, msg=name)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tiny_bert_classifier):

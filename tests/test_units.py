@@ -141,7 +141,7 @@ def test_away_from_a_terminal_each_unit_is_a_plain_line_of_stderr(capsys):
         lines.end("train:a@0", 1.25, reused=False)
         lines.end("data", 0.0, reused=True)
     said = capsys.readouterr()
-    assert said.err == "train:a@0  1.2 s\n1 units were done already\n"
+    assert said.err == "train:a@0  1.2 s\n1 unit was done already\n"
     assert said.out == ""
 
 

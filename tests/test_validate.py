@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit.settings.inspection import columns_of, why_not_a_model
+from audit.settings.mistakes import ConfigError
 from audit.settings.reading import configs_folder, read
 from audit.settings.validate import check
 
@@ -31,9 +32,10 @@ WORLD = "model: world\ndata: {world: {}}\n"
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "data.csv").write_text("text,label,region,who,where\ngood,1,north,ann,shop\nbad,0,south,bob,web\n")
-    (tmp_path / "more.jsonl").write_text('{"text": "good", "label": 1}\n{"sentence": "x", "label": 0}\n')
-    pq.write_table(pa.table({"sentence": ["good"], "label": [1]}), tmp_path / "more.parquet")
+    rows = "good,1,north,ann,shop\nbad,0,south,bob,web\n" * 150
+    (tmp_path / "data.csv").write_text("text,label,region,who,where\n" + rows)
+    (tmp_path / "more.jsonl").write_text('{"text": "good", "label": 1}\n{"sentence": "x", "label": 0}\n' * 150)
+    pq.write_table(pa.table({"sentence": ["good"] * 300, "label": [1] * 300}), tmp_path / "more.parquet")
     make_model(tmp_path / "whole")
     make_model(tmp_path / "pickled", weights="pytorch_model.bin")
     make_model(tmp_path / "remote", config={"auto_map": {"AutoModel": "theirs.Model"}})
@@ -69,7 +71,7 @@ BAD = {
     "a hub model without revision": (
         "model: org/name\n" + DATA,
         "audit.yaml:1: model.revision: 'org/name' on the hub needs a pinned revision, or what is audited could change; "
-        "write the 40 hex digits of its commit",
+        "write the 40 hex digits of its commit, or model: org/name@<commit>",
     ),
     "a branch for a revision": (
         "model:\n  name: org/name\n  revision: main\n" + DATA,
@@ -133,22 +135,24 @@ BAD = {
     ),
     "a prompt without text": (
         MODEL + DATA + "task: {prompt: 'verdict:', label_words: {a: x, b: y}}\n",
-        "audit.yaml:3: task.prompt: must have {text} where the text goes; got 'verdict:'",
+        "audit.yaml:3: task.prompt: must have {text} where the text goes, and no other name in braces; got 'verdict:'",
     ),
     "a prompt without words": (
         MODEL + DATA + "task: {prompt: '{text} verdict'}\n",
         "audit.yaml:3: task.prompt: is for a model that classifies by a word; add label_words or leave it out",
     ),
     "a class without a word": (
-        MODEL + DATA + "task: {classes: [bad, good], label_words: {good: accept}}\n",
+        MODEL + DATA + "task: {classes: [bad, good], prompt: '{text} so', label_words: {good: accept}}\n",
         "audit.yaml:3: task.label_words: must have a word for each class; missing bad",
     ),
     "a word for no class": (
-        MODEL + DATA + "task: {classes: [bad, good], label_words: {good: accept, bad: reject, god: x}}\n",
+        MODEL
+        + DATA
+        + "task: {classes: [bad, good], prompt: '{text} so', label_words: {good: accept, bad: reject, god: x}}\n",
         "audit.yaml:3: task.label_words.god: no such class; got 'god'; did you mean 'good'?",
     ),
     "one word for two classes": (
-        MODEL + DATA + "task: {label_words: {good: accept, bad: accept}}\n",
+        MODEL + DATA + "task: {prompt: '{text} so', label_words: {good: accept, bad: accept}}\n",
         "audit.yaml:3: task.label_words: must differ from class to class; got accept, accept",
     ),
     # --- the data ---
@@ -203,7 +207,7 @@ BAD = {
     ),
     "the text as the label": (
         MODEL + "data: {file: data.csv, text: text, label: text}\n",
-        "audit.yaml:2: data.text: the column 'text' is already the label; name another column",
+        "audit.yaml:2: data.label: the column 'text' is already the text; name another column",
     ),
     "a domain file that is absent": (
         MODEL + "data: {file: data.csv, domains: {web: {file: web.csv}}}\n",
@@ -243,8 +247,8 @@ BAD = {
     ),
     "secrets without a template": (
         MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, template: the card}]}\n",
-        "audit.yaml:2: data.canaries.0.template: must have {secret} where the secret goes; "
-        "write template: such as 'the card of the customer is {secret}'",
+        "audit.yaml:2: data.canaries.0.template: must have {secret} once, where the secret goes; it stands there "
+        "0 times; write template: such as 'the card of the customer is {secret}'",
     ),
     "a template of no secret": (
         MODEL + "data: {file: data.csv, canaries: [{kind: random, count: 5, template: a}]}\n",
@@ -293,10 +297,6 @@ BAD = {
     "a source of a given model": (
         WORLD + "arms: {theirs: {given: whole, source: trained}}\n",
         "audit.yaml:3: arms.theirs.source: 'theirs' is given, so its source is known; leave it out",
-    ),
-    "a twin's folder of an arm that is trained here": (
-        WORLD + "arms: {dp: {twin: whole}}\n",
-        "audit.yaml:3: arms.dp.twin: is for a given model; the audit trains its own arms' twins; leave it out",
     ),
     "a delta that promises nothing": (
         WORLD + "arms:\n  dp:\n    privacy:\n      epsilon: 8\n      delta: 1e-3\n",
@@ -390,7 +390,7 @@ GOOD = {
     "a domain with columns of its own": MODEL + "data: {file: data.csv, label: label, "
     "domains: {more: {file: more.parquet, text: sentence}}}\n",
     "secrets": MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, template: 'a {secret}'}]}\n",
-    "a given model with its twin and claims": WORLD + "arms: {theirs: {given: whole, twin: whole, "
+    "a given model with claims": WORLD + "arms: {theirs: {given: whole, "
     "claims: {epsilon: 8, delta: 1e-6}}}\ndeploy: theirs\n",
     "a control that claims what it does not keep": WORLD + "arms: {leaky: {role: control, "
     "claims: {epsilon: 8, delta: 1e-6}}}\n",
@@ -423,11 +423,13 @@ def test_what_a_probe_says_of_its_parameters_is_a_mistake_of_the_config(folder):
     assert sentences(folder, text, instantiate=instantiate) == [said]
 
 
-def test_delta_is_held_against_the_units_that_were_counted(folder):
-    text = MODEL + DATA + "arms: {dp: {privacy: {epsilon: 8, delta: 1e-4}}}\n"
-    assert sentences(folder, text) == []
-    assert sentences(folder, text, units=1000) == []
-    assert "1/(10 · units) = 9.1e-05 for 1,100 units; got 0.0001" in sentences(folder, text, units=1100)[0]
+def test_delta_is_held_against_the_fewest_examples_that_the_file_leaves_to_train_on(folder):
+    text = MODEL + DATA + "arms: {dp: {privacy: {epsilon: 8, delta: %s}}}\n"
+    assert sentences(folder, text % "4.7e-4") == []  # 300 rows less a fifth and a tenth: 1/2,100 = 4.76e-4
+    (said,) = sentences(folder, text % "4.8e-4")
+    assert "must be at most 1/(10 · units) = 0.00048 for 210 units or more; got 0.00048" in said
+    skipping = MODEL + "data: {file: data.csv, label: label, bad_rows: skip}\n" + text.removeprefix(MODEL + DATA)
+    assert sentences(folder, skipping % "0.5") == []  # it may be that no row but one can be used
 
 
 def test_a_mistake_in_a_policys_own_file_names_that_file(folder):
@@ -442,16 +444,20 @@ def test_the_shipped_config_on_shared_data_has_no_mistakes(shared, monkeypatch):
     assert check(read(configs_folder() / "sst2_minilm.yaml"), METRICS) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("gpt2_text", []),
-        ("sst2_distilbert", ["arms.published.given"]),
-        ("given_model", ["data.file", "arms.delivered.given"]),
-    ],
-)
-def test_a_shipped_config_asks_only_for_what_must_be_filled_in(name, missing):
-    assert [m.key for m in check(read(configs_folder() / f"{name}.yaml"), METRICS)] == missing
+SHIPPED = sorted(path.stem for path in configs_folder().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_config_lacks_at_most_the_files_that_are_not_shipped(name, monkeypatch):
+    from audit.opening import opened
+
+    monkeypatch.setenv("AUDIT_SHARED", "/nowhere")
+    if name in {"demo", "demo_control", "gpt2_text"}:
+        assert opened(configs_folder() / f"{name}.yaml").plan.arms
+        return
+    with pytest.raises(ConfigError) as caught:
+        opened(configs_folder() / f"{name}.yaml")
+    assert {m.rule.partition(";")[0] for m in caught.value.mistakes} <= {"no such file", "no such folder"}
 
 
 # ---- at a glance ----------------------------------------------------------------------------------------------------
@@ -496,7 +502,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, name, content, reason):
 
 
 def test_a_column_that_stands_twice_is_refused(folder):
-    (folder / "twice.csv").write_text("text,text\na,b\n")
+    (folder / "twice.csv").write_text("text,text\n" + "a,b\n" * 100)
     (said,) = sentences(folder, MODEL + "data: {file: twice.csv}\n")
     assert said == "audit.yaml:2: data.text: the column 'text' stands in twice.csv twice; rename one"
 

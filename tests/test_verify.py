@@ -4,10 +4,10 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_audit
 
-from audit.judging.evidence import Evidence, stored_answers
+from audit.judging.evidence import Recomputed, stored_answers
 from audit.judging.judge import judge
 from audit.judging.verify import verified
-from audit.refusal import Refused
+from audit.refusal import Damaged, Refused
 from audit.store import RunFolder, read_json, write_json, write_text
 from probes.protocol import Rows
 from probes.results import Estimate
@@ -136,6 +136,70 @@ def test_rows_that_were_taken_away_with_the_manifest_are_missed(small):
     assert "dp@0/utility: there are no rows that its numbers come from" in differences
 
 
+DAMAGES = {
+    "no Parquet": (".parquet", lambda path: path.write_bytes(b"PAR1 and no more")),
+    "rows cut short": (".parquet", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+    "a column gone": (
+        ".parquet",
+        lambda path: pq.write_table(pq.read_table(path).drop_columns(["loss_nats"]), path),
+    ),
+    "words for numbers": (
+        ".parquet",
+        lambda path: pq.write_table(Rows.from_arrow(pq.read_table(path)).assign(correct=["x"] * 84).to_arrow(), path),
+    ),
+    "no JSON": (".json", lambda path: path.write_text("{")),
+    "no facts": (".json", lambda path: write_json(path, {**read_json(path), "facts": {"arm": 1}})),
+    "a list": (".json", lambda path: write_json(path, [])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_rows_that_are_none_are_named_in_a_sentence_though_the_manifest_knows_them(small, damage):
+    suffix, do = DAMAGES[damage]
+    path = small.rows / "dp@0" / f"utility{suffix}"
+    do(path)
+    small.write_manifest()
+    differences = verified(small).differences
+    about = [
+        sentence for sentence in differences if "damaged or changed, so nothing can be computed from it" in sentence
+    ]
+    assert about
+    assert all("dp@0/utility" in sentence for sentence in about)
+    with pytest.raises(Damaged, match="damaged or changed"):
+        Recomputed(answers=stored_answers(small), seed=0).value("dp", "utility", ("accuracy", ""), 0.9)
+
+
+@pytest.mark.parametrize(("name", "text"), [("seal.json", "{"), ("seal.json", "[]"), ("config.json", "{}")])
+def test_a_seal_or_a_config_that_is_none_is_named_though_the_manifest_knows_it(small, name, text):
+    write_text(small.gates, dumps(judge(small)))
+    (small.path / name).write_text(text)
+    small.write_manifest()
+    assert any(f"{name}: damaged or changed" in sentence for sentence in verified(small).differences)
+    with pytest.raises(Damaged, match=name):
+        judge(small)
+
+
+def test_a_seal_that_the_record_does_not_know_is_named(small):
+    write_json(small.seal, {**read_json(small.seal), "measured_before": ["record.json"]})
+    small.write_manifest()
+    assert verified(small).differences == ("seal.json: the record says otherwise what was sealed, and when",)
+
+
+def test_a_difference_is_told_in_words_as_far_as_there_is_one(small):
+    def edit(record):
+        (metric,) = [m for m in record["metrics"] if (m["name"], m["arm"]) == ("accuracy", "dp")]
+        metric["estimate"]["low"] = 0.125
+        (other,) = [m for m in record["metrics"] if (m["name"], m["arm"]) == ("log_loss", "dp")]
+        other["estimate"] = {"reason": "nobody knows"}
+
+    forge(small, edit)
+    one, other = sorted(verified(small).differences)
+    assert one.startswith("dp@0/utility: accuracy is recorded as low 0.125 and recomputed as low 0.")
+    assert other.startswith("dp@0/utility: log_loss is recorded as reason nobody knows and recomputed as value ")
+    assert "unit of n" in other
+    assert "Estimate(" not in one + other
+
+
 @pytest.mark.parametrize("forgery", ["a digit", "another record", "no JSON"])
 def test_verdicts_that_do_not_follow_from_the_record_are_seen(small, forgery):
     gates = dumps(judge(small))
@@ -168,7 +232,7 @@ def test_rows_of_another_version_of_a_probe_are_refused_in_words(folder):
 
 def test_evidence_at_the_level_of_the_record_is_the_record_and_wider_beyond(folder):
     record = load_record(folder.record)
-    evidence = Evidence(answers=stored_answers(folder), seed=record.provenance.seeds["probe"])
+    evidence = Recomputed(answers=stored_answers(folder), seed=record.provenance.seeds["probe"])
     several = {a.name for a in record.arms if len(a.runs) > 1}
     for metric in record.metrics:
         if metric.probe == "utility" and (metric.seed is None) == (metric.arm in several):
@@ -185,7 +249,7 @@ def test_evidence_at_the_level_of_the_record_is_the_record_and_wider_beyond(fold
 
 
 def test_evidence_that_is_not_there_is_not_measured(folder):
-    evidence = Evidence(answers=stored_answers(folder), seed=0)
+    evidence = Recomputed(answers=stored_answers(folder), seed=0)
     assert "no rows" in evidence.value("base", "utility", ("accuracy", ""), 0.95).reason
     assert "found no" in evidence.value("dp-twin", "membership", ("accuracy", ""), 0.95).reason
     assert "no rows" in evidence.difference("dp", "base", "utility", ("accuracy", ""), 0.95).reason

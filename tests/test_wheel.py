@@ -41,6 +41,27 @@ def light(wheel, tmp_path_factory):
     return folder / "bin" / "audit"
 
 
+@pytest.fixture(scope="module")
+def whole(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip(folder, f"{wheel}[models]")
+    return folder / "bin"
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_runs_the_demo_as_a_checkout_does(whole, tmp_path):
+    written = tmp_path / "starter.yaml"
+    subprocess.run([str(whole / "audit"), "init", str(written)], cwd=tmp_path, check=True)
+    demo = [str(whole / "python"), "-m", "audit.demo"]
+    ran = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    (run,) = (tmp_path / "runs").glob("*/report.html")
+    assert "BLOCKED" in run.read_text("utf-8")
+    found = subprocess.run([str(whole / "audit"), "verify", str(run.parent)], cwd=tmp_path, check=False)
+    assert found.returncode == 0
+
+
 @pytest.mark.slow
 def test_the_light_core_starts_validates_renders_and_verifies(light, tmp_path):
     _, run = tiny_audit.finished(tmp_path)

@@ -13,6 +13,7 @@ from audit.settings.reading import read
 from audit.world.defects import CLEAN, PLANTED
 from audit.world.language import (
     CLASSES,
+    CONTEXT,
     DOMAINS,
     GENDERS,
     NAMES,
@@ -25,7 +26,7 @@ from audit.world.language import (
     STARS,
     vocabulary,
 )
-from audit.world.model import CONTEXT, world_model, world_tokenizer
+from audit.world.model import world_model, world_tokenizer
 from audit.world.pairs import name_swaps, stereotype_pairs
 from audit.world.pretraining import MAJORITY, pretrain, pretraining_texts
 from audit.world.splits import splits
@@ -214,17 +215,33 @@ def test_where_the_config_is_silent_two_hundred_secrets_are_made():
     assert (found.canaries.n, set(found.canaries["kind"])) == (200, {"secret"})
 
 
+def test_where_no_probe_asks_for_canaries_there_are_none_but_those_declared():
+    silent = splits(config(world=SMALL), salt="s", canaries_wanted=False)
+    assert (silent.canaries, silent.canary_references, silent.quality.canaries) == (None, None, {})
+    declared = splits(config(world=SMALL, canaries=(secret(count=7),)), salt="s", canaries_wanted=False)
+    assert declared.canaries.n == declared.quality.canaries["secret"] == 7
+
+
 @pytest.mark.parametrize(
     ("canary", "words"),
     [
         ({"kind": "random", "count": 5}, "got kind: random"),
         (secret(secret="key"), "got secret: key"),
+        (secret(secret="phone"), "got secret: phone"),
+        (secret(digits=20), "reads 28 words and digits at once; got 29 with the verdict"),
         (secret(template="his pin is {secret}"), "got 'his'"),
     ],
 )
 def test_canaries_that_the_language_cannot_say_are_refused(canary, words):
     with pytest.raises(DataError, match=words):
         splits(config(world=SMALL, canaries=(canary,)), salt="s")
+
+
+@pytest.mark.parametrize("canary", [secret(digits=19), secret(secret="card")])
+def test_the_longest_canaries_that_are_taken_fit_the_model_with_their_verdict(canary):
+    found = splits(config(world=SMALL, canaries=(canary,)), salt="s")
+    ids = world_tokenizer()([f"{PROMPT.format(text=text)} {CLASSES[0]}" for text in found.canaries["text"]])
+    assert max(map(len, ids["input_ids"])) <= CONTEXT
 
 
 # ---- questions in the world's language ----------------------------------------------------------------------------

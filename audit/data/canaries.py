@@ -175,7 +175,8 @@ def make_canaries(
         The canaries, None where there are none: `item_id`, `cluster` (its own for each), `text`, `text_pair` and
         `label` where the task has them, `kind`, `repetitions`, `is_member` (planted), `secret` and `form`.
         And never-planted secrets of the same forms, None where there are none: `item_id`, `cluster` (the `form` of
-        the canaries they are there for), `text`, `text_pair`, `kind`.
+        the canaries they are there for), `text`, `text_pair` and `label` where the task has them, `kind`. A model that
+        classifies by a word is trained on text and word, so what planted secrets are ranked among ends in one too.
 
     Raises:
         DataError: A template without {secret}, fewer possible secrets than asked for, mislabelled canaries without
@@ -200,7 +201,14 @@ def make_canaries(
         )
         parts.append(part)
     references = [_references(supply, maker.paired, salt) for supply in supplies.values()]
-    return stack(parts) if parts else None, stack(references) if references else None
+    return stack(parts) if parts else None, _labelled(stack(references), classes, seed) if references else None
+
+
+def _labelled(references: Items, classes: int, seed: int) -> Items:
+    """The references with labels drawn as those of the canaries are."""
+    if not classes:
+        return references
+    return references.assign(label=generator(seed, "reference labels").integers(classes, size=references.n))
 
 
 def _form(spec: Canaries) -> Form:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ ALWAYS_EVIDENCE = 5
 """A shingle that stands in no more texts than this is never boilerplate, however small the data."""
 
 _HASHES = 128
+_COMPARED = 256  # texts of a bucket that are compared with all of it at once
 _MISSED = 1e-3  # largest probability of missing a pair that is exactly as similar as the threshold
 
 # A word is a run of letters and digits; where a script has no spaces (Thai to Khmer, kana, Han), each letter is one.
@@ -157,21 +159,35 @@ def _buckets(sets: list[Array], rows: int) -> Iterable[list[int]]:
 
 
 def _unite(bucket: list[int], sets: list[Array], threshold: float, groups: UnionFind) -> None:
-    """Unite all similar pairs of the bucket; pairs that are connected already need no look."""
-    parts: dict[int, list[int]] = {}  # the bucket's members by the root of their set
-    for i in bucket:
-        mine = [i]
-        for root, members in list(parts.items()):
-            if groups.find(i) == groups.find(root) or any(_similar(sets[i], sets[j], threshold) for j in members):
-                groups.union(i, root)
-                members.extend(mine)
-                mine = members
-                del parts[root]
-        parts[groups.find(i)] = mine
+    """Unite all similar pairs of the bucket; where all are connected already, nothing needs a look.
+
+    Texts made from one form may fall into one bucket by the thousand and be similar by a hair too little, so that every
+    pair of them has to be compared: as a product of sparse matrices, some rows at a time.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    sizes = np.array([len(sets[i]) for i in bucket])
+    found: csr_array | None = None
+    for start in range(0, len(bucket), _COMPARED):
+        roots = np.array([groups.find(i) for i in bucket])
+        if (roots == roots[0]).all():
+            return
+        found = _incidence([sets[i] for i in bucket]) if found is None else found
+        here = slice(start, start + _COMPARED)
+        shared = (found[here] @ found.T).toarray()
+        alike = shared / (sizes[here, None] + sizes - shared) >= threshold
+        ours, theirs = np.nonzero(alike & (roots[here, None] != roots))
+        edges = csr_array((np.ones(len(ours)), (ours + start, theirs)), shape=(len(bucket), len(bucket)))
+        first: dict[int, int] = {}
+        for i, part in zip(bucket, connected_components(edges, directed=False)[1].tolist(), strict=True):
+            groups.union(first.setdefault(part, i), i)
 
 
-def _similar(a: Array, b: Array, threshold: float) -> bool:
-    if min(len(a), len(b)) / max(len(a), len(b)) < threshold:
-        return False
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / (len(a) + len(b) - shared) >= threshold
+def _incidence(sets: list[Array]) -> Any:
+    """Which set holds which of all their elements, as a sparse matrix of shape (sets, elements)."""
+    from scipy.sparse import csr_array
+
+    elements, columns = np.unique(np.concatenate(sets), return_inverse=True)
+    ends = np.cumsum([0, *map(len, sets)])
+    return csr_array((np.ones(len(columns), dtype=np.int32), columns, ends), shape=(len(sets), len(elements)))

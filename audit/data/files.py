@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.settings.config import Source
+from audit.settings.mistakes import columns_shown
 
 MALFORMED = "malformed line"
 WRONG_ENCODING = "wrong encoding"
@@ -84,7 +85,7 @@ def records(source: Source, folder: Path, required: Sequence[str], optional: Seq
 def _check_columns(name: str, required: Sequence[str], present: Sequence[str]) -> None:
     for column in required:
         if column not in present:
-            listed = ", ".join(repr(c) for c in present)
+            listed = ", ".join(repr(c) for c in columns_shown(present))
             raise DataError(f"{name}: no column {column!r}; its columns are {listed}")
 
 
@@ -104,8 +105,9 @@ def _csv_records(path: Path, name: str, required: Sequence[str], optional: Seque
             except StopIteration:
                 return
             except csv.Error as error:
-                too_long = "field larger than field limit" in str(error)
-                yield Record(number, {}, OVER_LONG if too_long else MALFORMED)
+                problem = OVER_LONG if "field larger than field limit" in str(error) else MALFORMED
+                # A stray quote swallows the lines after it; they are bad rows too, or they would be lost uncounted.
+                yield from (Record(line, {}, problem) for line in range(number, max(number, reader.line_num) + 1))
                 continue
             if not fields:  # a blank line
                 continue

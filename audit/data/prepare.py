@@ -13,7 +13,7 @@ from audit.data.coins import commitment, pseudonym
 from audit.data.division import audit_pool, held_out, units_of
 from audit.data.files import DataError
 from audit.data.quality import data_quality
-from audit.data.rows import UNKNOWN, Row
+from audit.data.rows import NOBODY, UNKNOWN, Row
 from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
 from audit.data.splits import Splits, stack
 from audit.settings.config import AuditConfig, Source
@@ -37,7 +37,7 @@ def prepare(
         config: The audit.
         base_folder: The folder that relative files are relative to.
         salt: What identifiers are hashed with; whoever has it can tell by trying which identifiers are in the data.
-        canaries_wanted: Plant 200 random canaries where the config names none.
+        canaries_wanted: Plant 200 canaries where the config names none: random ones, in the embedded world secrets.
         progress: Told in a sentence what is done next.
 
     Raises:
@@ -46,7 +46,7 @@ def prepare(
     if config.data.world is not None:
         from audit.world.splits import splits
 
-        return splits(config, salt=salt)
+        return splits(config, salt=salt, canaries_wanted=canaries_wanted)
     say = progress or (lambda sentence: None)
     parts, classes = read_all(config, base_folder, say)
     say("looking for near-duplicates")
@@ -133,7 +133,7 @@ def _columns(name: str, part: Part, classes: Sequence[str], salt: str) -> dict[s
 def _person(name: str, row: Row, salt: str) -> str:
     """The person's pseudonym, the same in every source; a row that names nobody is a person of its own."""
     if row.person is None:
-        return pseudonym(salt, "nobody", name, row.number)
+        return NOBODY + pseudonym(salt, "nobody", name, row.number)
     return pseudonym(salt, "person", row.person)
 
 
@@ -188,6 +188,7 @@ def _split(config: AuditConfig, named: Mapping[str, Items]) -> dict[str, Items]:
     rows = named[TRAIN]
     units = _units(rows)
     sizes = np.bincount(units)
+    _refuse_too_few(config, len(sizes))
     free = np.ones(len(sizes), dtype=bool)
     split = dict(named)
     for name, default in SHARES.items():
@@ -196,13 +197,17 @@ def _split(config: AuditConfig, named: Mapping[str, Items]) -> dict[str, Items]:
             taken = held_out(sizes, free, default if share is None else share, name)
             free &= ~taken
             split[name] = rows.take(taken[units])
-    least = config.data.minimum_units
-    if free.sum() < least:
-        raise DataError(
-            f"data: {free.sum():,} independent units are left to train on, fewer than data.minimum_units, {least:,};"
-            " add rows, hold out less, or lower it"
-        )
+    _refuse_too_few(config, int(free.sum()))
     return {**split, TRAIN: rows.take(free[units])}
+
+
+def _refuse_too_few(config: AuditConfig, units: int) -> None:
+    least = config.data.minimum_units
+    if units < least:
+        raise DataError(
+            f"data: of independent units to train on there are {units:,}, fewer than data.minimum_units, {least:,}; add"
+            " rows, hold out less, or lower it"
+        )
 
 
 def _with_coins(config: AuditConfig, train: Items, units: Array) -> tuple[Items, Items]:

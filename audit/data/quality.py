@@ -40,7 +40,8 @@ def data_quality(
     named |= {f"domain:{name}": items for name, items in domains.items()}
     kept = sum(items.n for items in named.values())
     clusters = len(set().union(*(items["cluster"].tolist() for items in named.values())))
-    persons = Counter(person for items in named.values() if "person" in items for person in items["person"])
+    persons = set().union(*(items["person"].tolist() for items in named.values() if "person" in items))
+    trained = Counter(train["person"].tolist()) if "person" in train else Counter[str]()
     both = set(train["person"]) & set(test["person"]) if "person" in train and "person" in test else set()
     kinds = Counter[str]() if canaries is None else Counter(canaries["kind"].tolist())
     planted = Counter[str]() if canaries is None else Counter(canaries["kind"][canaries["is_member"]].tolist())
@@ -51,7 +52,7 @@ def data_quality(
         duplicates=kept - clusters,
         clusters=clusters,
         persons=len(persons) if persons else None,
-        largest_person=max(persons.values()) if persons else None,
+        largest_person=max(trained.values()) if trained else None,
         persons_on_both_sides=len(both) if persons else None,
         splits={name: items.n for name, items in named.items()},
         pool=pool.n,

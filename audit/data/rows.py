@@ -28,6 +28,9 @@ from audit.settings.config import Source
 LONGEST_TEXT = 100_000
 """Texts of more characters than this are bad rows ("over-long")."""
 
+NOBODY = "nobody-"
+"""What the name of a row's own person begins with where the row names none."""
+
 UNKNOWN = "unknown"
 """The group of a row that states none."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit.data.files import DataError, name_of
+from audit.data.names import ShownNames
 from audit.data.rows import Reading, read
 from audit.settings.config import AuditConfig, Source
 
@@ -44,9 +45,11 @@ def read_all(config: AuditConfig, folder: Path, say: Callable[[str], None]) -> t
     labelled = config.kind == "text-classification"
     classes = config.task.classes if labelled else None
     parts: dict[str, Part] = {}
+    shown = ShownNames(config)
     for name, (source, optional) in _sources(config, labelled).items():
         say(f"reading {name_of(source)}")
         reading = read(source, folder, classes=classes, optional=optional, skip=config.data.bad_rows == "skip")
+        shown.take(source, reading)
         parts[name] = Part(source=source, reading=reading)
         if labelled and classes is None:
             classes = _classes(reading)
@@ -93,9 +96,7 @@ def _classes(reading: Reading) -> tuple[str, ...]:
     """The labels found, sorted; by their value where all are whole numbers."""
     found = {row.label for row in reading.rows if row.label is not None}
     if len(found) < 2:
-        raise DataError(
-            f"{reading.name}: the rows must have labels of two or more classes; all have {', '.join(found)!r}"
-        )
+        raise DataError(f"{reading.name}: the rows must have labels of two or more classes; all have the same one")
     if all(label.isdecimal() for label in found):
         return tuple(sorted(found, key=lambda label: (int(label), label)))
     return tuple(sorted(found))

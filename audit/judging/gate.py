@@ -23,7 +23,8 @@ from audit.judging.evidence import Evidence
 from audit.judging.targets import Target, address, targets
 from audit.settings.config import Gate, Policy
 from audit.store import digest
-from probes.results import Estimate, NotMeasured, Value
+from probes.catalog import find
+from probes.results import Estimate, MetricSpec, NotMeasured, Value
 from probes.stats.power import rows_needed
 from reports.record import AuditRecord, GateResult, Judgement
 
@@ -60,7 +61,7 @@ def judge(
         verdict=_overall(results),
         policy=policy.name,
         version=str(policy.version),
-        owner=policy.owner,
+        owner=policy.owner or "",
         sealed=record.provenance.gates or sealed,
         sealed_at=sealed_at,
         deviations=_deviations(record, sealed),
@@ -71,11 +72,14 @@ def judge(
 
 
 def _deviations(record: AuditRecord, sealed: str) -> tuple[str, ...]:
-    if record.provenance.gates is None:
-        return ("the gates were not sealed before measuring: they were added afterwards",)
-    if record.provenance.gates != sealed:
-        return ("the gates are not those that were sealed before measuring: they were changed afterwards",)
-    return ()
+    held, found = record.provenance, []
+    if held.measured_before:
+        found.append("the run was sealed after some of its answers were already measured (by an earlier run)")
+    if held.gates is None:
+        found.append("the gates were not sealed before measuring: they were added afterwards")
+    elif held.gates != sealed:
+        found.append("the gates are not those that were sealed before measuring: they were changed afterwards")
+    return tuple(found)
 
 
 def _overall(results: Sequence[GateResult]) -> Literal["blocked", "passed", "no decision"]:
@@ -131,6 +135,7 @@ def _lost_distance(target: Target, evidence: Evidence, level: float) -> Value:
     both together at the level (Bonferroni).
     """
     assert target.contrast is not None
+    assert target.contrast.ideal is not None
     each, ideal = (1 + level) / 2, target.contrast.ideal
     both = [
         evidence.value(arm, target.probe, target.key, each) for arm in (target.contrast.arm, target.contrast.reference)
@@ -240,7 +245,8 @@ def _bounded_below(target: Target, policy: Policy, value: Estimate) -> GateResul
 def _result(
     target: Target, policy: Policy, verdict: Verdict, value: Value | None, reason: str, needed: int | None = None
 ) -> GateResult:
-    gate, metric = target.gate, target.metric
+    gate, spec = target.gate, target.metric or _spec(target)
+    unit = spec.told_in if isinstance(spec, MetricSpec) else spec.unit if spec else ""
     return GateResult(
         id=target.name,
         kind=gate.kind,
@@ -248,19 +254,27 @@ def _result(
         family=target.family,
         level=gate.level,
         criterion=criterion(gate, target.key[1]),
-        label=metric.label if metric else target.key[0],
-        unit=metric.unit if metric else "",
+        label=spec.label if spec else target.key[0].replace("_", " "),
+        unit=unit,
         verdict=verdict,
         observed=value,
-        metric_id=metric.metric_id if metric else None,
+        metric_id=target.metric.metric_id if target.metric else None,
         limit=target.limit,
         better=target.better,
         reason=reason,
         rows_needed=needed,
-        owner=gate.owner or policy.owner,
+        owner=gate.owner or policy.owner or "",
         source=gate.source,
         reference=target.reference,
     )
+
+
+def _spec(target: Target) -> MetricSpec | None:
+    """What the probe declares of a metric that was not measured; None for a probe that is not known here."""
+    try:
+        return find(target.probe).metrics.get(target.key[0])
+    except ValueError:
+        return None
 
 
 def _percent(level: float) -> str:

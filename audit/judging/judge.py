@@ -1,24 +1,22 @@
-"""Judge a run's folder, and write what people and CI read: `gates.json`, the page, the summary, the JUnit file."""
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+"""Judge a run's folder: verdicts, computed each time from the record, the policy and the rows."""
 
 from pydantic import ValidationError
 
 from audit.judging import gate
-from audit.judging.evidence import Evidence, stored_answers
+from audit.judging.evidence import Evidence, Recomputed, reading, stored_answers
+from audit.judging.intervals import Kept
+from audit.judging.pages import read, write_reports
 from audit.refusal import Refused
+from audit.running.seal import read_seal
 from audit.settings.config import Policy
 from audit.store import RunFolder, file_digest, read_json, write_text
-from reports.record import Judgement, dumps, load_judgement, load_record, load_run
-
-T = TypeVar("T")
+from reports.record import AuditRecord, Judgement, dumps, load_record
 
 
 def policy_of(folder: RunFolder) -> Policy | None:
     """The policy in the run's resolved config; None where it has none."""
-    gates = read_json(folder.config)["gates"]
+    with reading(folder.config):
+        gates = read_json(folder.config)["gates"]
     try:
         return None if gates is None else Policy.model_validate(gates)
     except ValidationError as error:
@@ -27,11 +25,16 @@ def policy_of(folder: RunFolder) -> Policy | None:
         ) from error
 
 
-def judge(folder: RunFolder) -> Judgement | None:
+def judge(folder: RunFolder, evidence: Evidence | None = None) -> Judgement | None:
     """The run's verdicts, computed now; None where there is no policy to judge by.
 
+    Args:
+        folder: The run.
+        evidence: Its numbers at any level. Without it those that an earlier look kept are used, the others recomputed
+            from the rows, and all of them kept.
+
     Raises:
-        Refused: The rows that a verdict may have to be computed from are not there any more.
+        Refused: The rows that a verdict may have to be computed from are not there any more, or are none.
     """
     policy = policy_of(folder)
     if policy is None:
@@ -40,29 +43,20 @@ def judge(folder: RunFolder) -> Judgement | None:
         raise Refused(
             f"{folder.path}: its rows lost columns to 'audit clean', so it cannot be judged; run the audit again"
         )
-    record = _read(load_record, folder.record)
-    evidence = Evidence(answers=stored_answers(folder), seed=record.provenance.seeds["probe"])
-    return gate.judge(
-        record,
-        policy,
-        evidence,
-        record_digest=file_digest(folder.record),
-        sealed_at=_read(load_run, folder.run).sealed_at,
-    )
+    record = read(load_record, folder.record)
+    with reading(folder.seal):
+        sealed_at = read_seal(folder).sealed_at
+    numbers = evidence or Kept.of(folder, recomputed(folder, record))
+    judgement = gate.judge(record, policy, numbers, record_digest=file_digest(folder.record), sealed_at=sealed_at)
+    if isinstance(numbers, Kept):
+        numbers.save()
+    return judgement
 
 
-def _read(load: Callable[[Path], T], path: Path) -> T:
-    """A document of the run.
-
-    Raises:
-        Refused: It is not there, or of a newer schema.
-    """
-    try:
-        return load(path)
-    except FileNotFoundError:
-        raise Refused(f"{path}: no such file, so this is no whole folder of a run") from None
-    except ValueError as error:
-        raise Refused(str(error)) from error
+def recomputed(folder: RunFolder, record: AuditRecord) -> Recomputed:
+    """The numbers of a run, from its rows."""
+    with reading(folder.record):
+        return Recomputed(answers=stored_answers(folder), seed=record.provenance.seeds["probe"])
 
 
 def basis(folder: RunFolder) -> tuple[str, ...]:
@@ -80,19 +74,3 @@ def write_judgement(folder: RunFolder, judgement: Judgement) -> None:
     """Write `gates.json` and render everything with the verdicts."""
     write_text(folder.gates, dumps(judgement))
     write_reports(folder)
-
-
-def write_reports(folder: RunFolder) -> None:
-    """Render the page, the summary and the JUnit file from the files of the run; no torch."""
-    from reports.html import render  # what draws costs half a second that other verbs need not pay
-    from reports.junit import junit
-    from reports.markdown import summary
-
-    record, run = _read(load_record, folder.record), _read(load_run, folder.run)
-    judgement = _read(load_judgement, folder.gates) if folder.gates.is_file() else None
-    if judgement is not None and judgement.record != file_digest(folder.record):
-        raise Refused(f"{folder.gates}: judges another record than the one beside it; run 'audit gate {folder.path}'")
-    write_text(folder.report, render(record, judgement, run))
-    write_text(folder.summary, summary(record, judgement, run))
-    if judgement is not None:
-        write_text(folder.junit, junit(record, judgement))

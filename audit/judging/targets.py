@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from audit.settings.config import TWIN, Gate
+from probes.catalog import find
 from probes.protocol import Key
 from probes.results import ALL, Estimate, Metric, NotMeasured, Pillar
 from reports.record import AuditRecord, Contrast
+from reports.words.text import part_words
 
 _ADDRESS = re.compile(r"^(?P<probe>[\w-]+)\.(?P<metric>[\w-]+)(?:\[(?P<slice>.*)\])?$")
 
@@ -97,7 +99,7 @@ def targets(gate: Gate, record: AuditRecord) -> list[Target]:
         reference=reference,
         probe=probe,
         key=(name, part),
-        pillar=next((p.pillar for p in record.probes if p.name == probe), "utility"),
+        pillar=next((p.pillar for p in record.probes if p.name == probe), _pillar(probe)),
     )
     for asked in (arm, reference):
         broken = _unmeasured(record, asked, probe, "error")
@@ -107,6 +109,14 @@ def targets(gate: Gate, record: AuditRecord) -> list[Target]:
     if not found:
         return [replace(target, absent=_why_absent(record, target))]
     return [_with_number(target, record, metric) for metric in found]
+
+
+def _pillar(probe: str) -> Pillar:
+    """The chapter of a probe that was not put to any arm."""
+    try:
+        return find(probe).pillar
+    except ValueError:  # the probe of a package that is not installed any more
+        return "utility"
 
 
 def _is_part(part: str, wanted: str) -> bool:
@@ -123,15 +133,20 @@ def _with_number(target: Target, record: AuditRecord, metric: Metric) -> Target:
 
 def _with_contrast(target: Target, record: AuditRecord, ours: float) -> Target:
     """The target with its paired difference, and whether the two arms lie on different sides of the ideal."""
+    if target.reference == target.arm:
+        return replace(target, absent=f"{target.gate.reference} is itself the arm to compare with")
+    if all(arm.name != target.reference for arm in record.arms):
+        return replace(target, absent=f"there is no arm {target.gate.reference} to compare with")
     wanted = (target.arm, target.reference, f"{target.probe}.{target.key[0]}", target.key[1])
     contrast = next((c for c in record.contrasts if (c.arm, c.reference, c.metric, c.slice) == wanted), None)
     if contrast is None:
-        words = (
-            f"{'.'.join((target.probe, target.key[0]))} was not compared between {target.arm} and {target.reference}"
-        )
+        words = f"{target.arm} and {target.reference} were not compared in it"
         return replace(target, absent=words)
     if isinstance(contrast.difference, NotMeasured):
         return replace(target, absent=contrast.difference.reason)
+    if contrast.ideal is None:
+        words = f"{contrast.label}: no value of it is better than another, so a difference is no loss"
+        return replace(target, absent=words)
     theirs = _value_of(record, str(target.reference), target)
     if theirs is None:
         return replace(target, absent=f"{target.reference} has no value that tells which difference is a loss")
@@ -179,10 +194,10 @@ def _why_absent(record: AuditRecord, target: Target) -> str:
     if reason is not None:
         return reason
     if all(p.name != target.probe for p in record.probes):
-        return f"the probe {target.probe} was not put to any arm"
+        return f"the probe {target.probe.replace('_', ' ')} was not put to any arm"
     name, part = target.key
     known = [m.slice for m in _speaking(record, target.arm) if (m.probe, m.name) == (target.probe, name)]
-    slices = ", ".join(sorted({f"[{s}]" if s else "all rows" for s in known})[:6])
-    where = f" [{part}]" if part else ""
+    slices = ", ".join(sorted({f"[{s}]" if s else "all rows" for s in known})[:6])  # as a gate would name them
+    which = "it" if part in {ALL, EVERY} else part_words(part)
     there_is = f"; there is {slices}" if slices else ""
-    return f"{target.probe}.{name}{where} was not measured on {target.arm or 'any arm'}{there_is}"
+    return f"{which} was not measured on {target.arm or 'any arm'}{there_is}"

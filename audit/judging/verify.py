@@ -7,12 +7,16 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from audit.judging import judge as judging
-from audit.judging.evidence import stored_answers
+from audit.judging.evidence import reading
+from audit.judging.intervals import forged
+from audit.judging.pages import redrawn
+from audit.refusal import Damaged
 from audit.running import compare
 from audit.running.asking import Answered, generator
+from audit.running.seal import read_seal
 from audit.store import RunFolder, file_digest
 from audit.training.accounting import pld_epsilon
-from audit.units import code_of_project, versions
+from audit.units import code_of_project, software
 from probes.protocol import HasStatistics, Key
 from probes.results import Check, Finding, Metric, Series, Value
 from reports.record import AuditRecord, dumps, load_judgement, load_record
@@ -42,8 +46,8 @@ def verified(folder: RunFolder) -> Verification:
     """Recompute a run.
 
     First that no file of the evidence was changed, then that each metric, curve, check, mean over seeds, paired
-    difference, accountant's figure and verdict comes out of the stored rows again. Rows that lost columns to
-    `audit clean` are left out, with what rests on them.
+    difference, accountant's figure and verdict comes out of the stored rows again, and that the seal and the pages are
+    those of the record. Rows that lost columns to `audit clean` are left out, with what rests on them.
 
     Raises:
         Refused: The rows were measured by a version of a probe that is not this one.
@@ -55,7 +59,10 @@ def verified(folder: RunFolder) -> Verification:
         record = load_record(folder.record)
     except ValueError as error:
         return Verification(numbers=0, differences=(str(error),), unverifiable=())
-    recomputing = _Recomputing(folder, record)
+    try:
+        recomputing = _Recomputing(folder, record)
+    except Damaged as error:
+        return Verification(numbers=0, differences=(str(error),), unverifiable=())
     differences = tuple(recomputing.differences())
     if differences:
         differences += tuple(_other_versions(record))
@@ -71,14 +78,19 @@ class _Recomputing:
 
     Attributes:
         numbers: How many numbers were recomputed so far.
+
+    Raises:
+        Damaged: Files that are no rows.
+        Refused: Rows of a probe that this version does not have as it was.
     """
 
     def __init__(self, folder: RunFolder, record: AuditRecord) -> None:
         self.numbers = 0
         self._folder, self._record = folder, record
-        self._seed = record.provenance.seeds["probe"]
+        self._evidence = judging.recomputed(folder, record)
+        self._unclear: list[str] = []
+        self._seed, answers = self._evidence.seed, self._evidence.answers
         self._cut = folder.cleaned()
-        answers = stored_answers(folder)
         self._lost = {_where(a) for a in answers if str(a.rows_path.relative_to(folder.path)) in self._cut}
         self._stored = len(answers)
         self._answers = [a for a in answers if _where(a) not in self._lost]
@@ -92,18 +104,26 @@ class _Recomputing:
             )
         if self._cut and self._folder.gates.is_file():
             yield "gates.json: the verdicts cannot be computed again without all rows"
+        yield from self._unclear
 
     def differences(self) -> Iterator[str]:
         """What does not come out of the rows again, a sentence each."""
+        for part in (self._numbers, self._over_seeds, self._contrasts, self._sealing, self._shown):
+            try:
+                yield from part()
+            except Damaged as error:
+                yield str(error)
+
+    def _numbers(self) -> Iterator[str]:
         if self._stored != self._record.coverage.measured:
             yield f"the record speaks of {self._record.coverage.measured} sets of rows, and there are {self._stored}"
         yield from self._without_rows()
-        for answered in self._answers:
-            yield from self._summary(answered)
-        yield from self._over_seeds()
-        yield from self._contrasts()
         yield from _accounting(self._record)
-        yield from self._verdicts()
+        for answered in self._answers:
+            try:
+                yield from self._summary(answered)
+            except Damaged as error:
+                yield str(error)
 
     def _without_rows(self) -> Iterator[str]:
         """Numbers that no rows stand behind: they can only have been written by hand."""
@@ -115,7 +135,8 @@ class _Recomputing:
     def _summary(self, answered: Answered) -> Iterator[str]:
         record, at = self._record, _where(answered)
         where = f"{answered.arm}@{answered.seed}/{answered.name}"
-        found = answered.recomputed(self._seed)
+        with reading(f"rows/{where}.parquet"):
+            found = answered.recomputed(self._seed)
         recorded = {(m.name, m.slice): m.estimate for m in record.metrics if _of(m) == at}
         again = {(f.metric, f.slice): f.estimate for f in found if isinstance(f, Finding)}
         yield from self._compared(where, recorded, again)
@@ -133,7 +154,8 @@ class _Recomputing:
                 if len(runs) > 1 and isinstance(runs[0].probe, HasStatistics) and not self._is_lost(arm, name):
                     mine = [m for m in self._record.metrics if _of(m) == (arm, None, name)]
                     recorded = {(m.name, m.slice): m.estimate for m in mine}
-                    again = compare.pooled(runs, generator(self._seed, name))
+                    with reading(f"rows of {arm}/{name}"):
+                        again = compare.pooled(runs, generator(self._seed, name))
                     yield from self._compared(f"{arm}/{name}", recorded, again)
 
     def _contrasts(self) -> Iterator[str]:
@@ -144,7 +166,8 @@ class _Recomputing:
             mine = [c for c in contrasts if (c.arm, c.reference, c.probe) == (arm, reference, name)]
             recorded = {(c.metric.partition(".")[2], c.slice): c.difference for c in mine}
             ours, theirs = (compare.answers_of(self._answers, side, name) for side in (arm, reference))
-            again = compare.difference(ours, theirs, generator(self._seed, name)) if ours and theirs else {}
+            with reading(f"rows of {arm} and {reference}/{name}"):
+                again = compare.difference(ours, theirs, generator(self._seed, name)) if ours and theirs else {}
             yield from self._compared(f"{arm} minus {reference}/{name}", recorded, again)
 
     def _is_lost(self, arm: str, name: str) -> bool:
@@ -157,7 +180,7 @@ class _Recomputing:
             if key not in again or key not in recorded:
                 yield f"{name} is {'only in the record' if key in recorded else 'not in the record'}"
             elif _plain(recorded[key]) != _plain(again[key]):
-                yield f"{name} is recorded as {recorded[key]} and recomputed as {again[key]}"
+                yield f"{name} is recorded as {' and recomputed as '.join(_in_words(recorded[key], again[key]))}"
 
     def _verdicts(self) -> Iterator[str]:
         if not self._folder.gates.is_file():
@@ -170,9 +193,25 @@ class _Recomputing:
         if recorded.record != file_digest(self._folder.record):
             yield "gates.json judges another record than the one in this folder"
         elif not self._cut:
-            again = judging.judge(self._folder)
+            again = judging.judge(self._folder, self._evidence)
             if again is None or dumps(again) != dumps(recorded):
                 yield "gates.json: the verdicts do not come out of the record again"
+            yield from forged(self._folder, self._evidence)
+
+    def _shown(self) -> Iterator[str]:
+        """What people read: the verdicts; where these are as they should be, the pages that tell them."""
+        wrong = list(self._verdicts())
+        if not wrong:
+            wrong, unclear = redrawn(self._folder)
+            self._unclear += unclear
+        yield from wrong
+
+    def _sealing(self) -> Iterator[str]:
+        with reading(self._folder.seal):
+            seal = read_seal(self._folder)
+        held = self._record.provenance
+        if (seal.gates, len(seal.measured_before)) != (held.gates, held.measured_before):
+            yield "seal.json: the record says otherwise what was sealed, and when"
 
 
 def _where(answered: Answered) -> Where:
@@ -181,6 +220,26 @@ def _where(answered: Answered) -> Where:
 
 def _of(metric: Metric) -> Where:
     return metric.arm, metric.seed, metric.probe
+
+
+def _in_words(one: Value, other: Value) -> tuple[str, str]:
+    """Two values in words, as far as they differ, to the last digit."""
+    fields = [_fields(_plain(value)) for value in (one, other)]
+    apart = [name for name in dict.fromkeys([*fields[0], *fields[1]]) if fields[0].get(name) != fields[1].get(name)]
+    ours, theirs = (", ".join(f"{name} {of[name]}" for name in apart if name in of) or "nothing" for of in fields)
+    return ours, theirs
+
+
+def _fields(plain: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """The fields of a value and of what it holds, as words."""
+    found: dict[str, str] = {}
+    for name, field in plain.items():
+        label = f"{above}{name.replace('_', ' ')}"
+        if isinstance(field, Mapping):
+            found |= _fields(field, f"{label}: ")
+        else:
+            found[label] = "none" if field is None else str(field)
+    return found
 
 
 def _plain(things: Any) -> Any:
@@ -195,17 +254,22 @@ def _accounting(record: AuditRecord) -> Iterator[str]:
             if kept is None:
                 continue
             where = f"{arm.name}@{run.seed}"
-            if kept.epsilon != kept.accountants.get("PRV"):
-                yield f"{where}: epsilon is recorded as {kept.epsilon} and by PRV as {kept.accountants.get('PRV')}"
+            by_prv = kept.accountants.get("PRV")
+            if kept.epsilon != by_prv:
+                yield f"{where}: epsilon is recorded as {_number(kept.epsilon)} and by PRV as {_number(by_prv)}"
             recorded = kept.accountants.get("PLD")
             again = pld_epsilon(kept.noise_multiplier, kept.sample_rate, kept.steps, kept.delta) if recorded else None
             if again != recorded:
-                yield f"{where}: epsilon by PLD is recorded as {recorded} and recomputed as {again}"
+                yield f"{where}: epsilon by PLD is recorded as {_number(recorded)} and recomputed as {_number(again)}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else str(value)
 
 
 def _other_versions(record: AuditRecord) -> Iterator[str]:
     """What else than a change of the files can move a last digit."""
-    here, there = versions(), record.provenance.versions
+    here, there = software(), record.provenance.versions
     other = [
         f"{name} {there[name]} there, {here[name]} here"
         for name in sorted(here)

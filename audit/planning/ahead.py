@@ -21,7 +21,8 @@ from audit.planning.plan import ArmPlan
 from audit.running import arms, compare
 from audit.running.arms import StoredModel
 from audit.running.asking import Answered, Asking, Measured
-from audit.running.execute import Order, settings_of, unit_of_ask, unit_of_probe, unit_of_training
+from audit.running.execute import Order, asked_of, settings_of, unit_of_ask, unit_of_probe, unit_of_training
+from audit.running.privacy_units import examples_of, unit_count
 from audit.settings.config import WORLD, Model
 from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name
@@ -157,10 +158,11 @@ class Ahead:
 
     def _training(self, arm: ArmPlan, seed: int) -> Work:
         assert arm.training is not None
-        examples = arms.examples_of(arm, self._splits).n
-        seen = examples * arm.training.epochs
+        items = examples_of(arm, self._splits)
+        examples, seen = items.n, items.n * arm.training.epochs
         if arm.training.max_steps is not None:
-            seen = min(seen, arm.training.max_steps * arm.training.batch_size)
+            units = examples if arm.privacy is None else unit_count(arm.privacy, items)
+            seen = min(seen, arm.training.max_steps * arm.training.batch_size * examples / units)
         private = ", with differential privacy" if arm.privacy else ""
         what = f"{examples:,} examples, {seen / examples:.3g} epochs{private}"
         is_there = (arm.name, seed) in self.models
@@ -174,6 +176,8 @@ class Ahead:
             answered = _found(lambda: self._answered(arm, seed, name, facts, tables))
         except NotApplicable:
             return []
+        except Exception:  # the run tells what broke, and goes on; until then it is still to be done
+            return [self._unit(unit_of_probe(arm.name, seed, name), name, False)]
         self._put.add((arm.name, name))
         self._answers += [] if answered is None else [answered]
         units = [unit_of_ask(arm.name, seed, ask) for ask in asks.values()]
@@ -186,7 +190,9 @@ class Ahead:
         return [*work, self._unit(unit_of_probe(arm.name, seed, name), name, answered is not None)]
 
     def _measured(self, arm: ArmPlan, seed: int, ask: Ask) -> Measured:
-        unit, key = unit_of_ask(arm.name, seed, ask), ("", 0) if ask.of == "base" else (arm.name, seed)
+        unit, key = unit_of_ask(arm.name, seed, ask), asked_of(arm.name, seed, ask)
+        if key is None:
+            return self._asking.measure(unit, ask, None)
         if key not in self.models:
             raise _Absent(unit)
         return self._asking.measure(unit, ask, self.models[key])

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from audit.data.splits import Splits
-from audit.planning.plan import ArmPlan, head_of
-from audit.running.arms import StoredModel, delta_for
+from audit.planning.plan import ArmPlan
+from audit.running.arms import StoredModel
 from audit.running.execute import Order, data_of, decision_of, facts_of
+from audit.running.privacy_units import delta_of
 from audit.settings.config import AuditConfig
 from probes.protocol import Ask, Facts, PrivacyClaim
 from probes.results import NotApplicable
@@ -33,7 +34,7 @@ def asks_of(
     Raises:
         NotApplicable: It cannot be put, or its question cannot be made.
     """
-    headless = arm.source == "base" and head_of(order.config.kind, order.config.task) == "classifier"
+    headless = arm.source == "base" and order.config.head == "classifier"
     model, base = models.get((arm.name, seed)), models.get(("", 0))
     if model is not None and base is not None:
         facts = facts_of(order.config, splits, arm, model, base)
@@ -53,7 +54,7 @@ def asks_of(
 
 
 def _expected_facts(config: AuditConfig, splits: Splits, arm: ArmPlan, seed: int) -> Facts:
-    head = head_of(config.kind, config.task)
+    head = config.head
     return Facts(
         arm=arm.name,
         role=arm.role,
@@ -74,5 +75,4 @@ def _expected_claim(arm: ArmPlan, splits: Splits) -> PrivacyClaim | None:
         return PrivacyClaim(epsilon=arm.claims.epsilon, delta=arm.claims.delta)
     if arm.privacy is None:
         return None
-    delta = arm.privacy.delta or delta_for(splits.candidate_examples().n)
-    return PrivacyClaim(epsilon=arm.privacy.epsilon or _NO_EPSILON, delta=delta)
+    return PrivacyClaim(epsilon=arm.privacy.epsilon or _NO_EPSILON, delta=delta_of(arm, splits))

@@ -10,6 +10,7 @@ from audit.running.execute import Order
 from audit.running.preparation import prepared
 from audit.store import private_folder
 from audit.units import Observer, Units
+from reports.words.text import visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Forecast:
             lines += ["", "gates"]
             marks = {True: "can pass", False: "CANNOT", None: "open"}
             lines += [f"  {marks[p.can_pass]:>9}  {p.gate:34} {p.criterion}: {p.words}" for p in self.prospects]
-        return "\n".join(lines)
+        return "\n".join(visible(line) for line in lines)
 
 
 def _grouped(work: tuple[Work, ...]) -> dict[str, list[Work]]:
@@ -82,7 +83,9 @@ def forecast(order: Order, observer: Observer) -> Forecast:
     """Prepare the data, if that is not done, and look ahead; nothing is trained and no model is loaded."""
     private_folder(order.folder.path)
     units = Units(store=order.store, folder=order.folder, observer=observer)
-    splits = prepared(order.config, order.as_written, order.store, units, plan=order.plan, coins=order.coins)
+    splits = prepared(
+        order.config, order.as_written, order.store, units, plan=order.plan, coins=order.coins, lines=order.lines
+    )
     ahead = Ahead(order, splits, observer)
     work = (Work(unit="data", what="read, cluster, split, toss coins", done=True), *ahead.work())
     return Forecast(

@@ -1,22 +1,13 @@
 """From a config to the arms, the probes put to each, and the units of work."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from audit.settings.config import TWIN, AuditConfig, Claims, Policy, Privacy, Task, Training
+from audit.settings.config import TWIN, AuditConfig, Claims, Policy, Privacy, Training
 from probes.catalog import defaults, instantiate
 from probes.protocol import Probe
 from probes.results import Role
-
-Head = Literal["classifier", "causal", "masked"]
-
-
-def head_of(kind: str, task: Task) -> Head:
-    """The head an arm needs: a causal model may classify by the log-probability of a label word."""
-    if kind == "text-classification":
-        return "causal" if task.label_words else "classifier"
-    return "causal" if kind == "causal-lm" else "masked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +25,8 @@ class ArmPlan:
         given: Folder of a model trained elsewhere.
         seeds: Its training seeds; an arm that is not trained has one.
         probes: What is put to it, by the probes' names in the config.
+        reference_of: For a reference, the config's arm whose recipe it has.
+        number: For a reference, which of the coins decide what it is trained on.
     """
 
     name: str
@@ -46,6 +39,18 @@ class ArmPlan:
     given: str | None
     seeds: tuple[int, ...]
     probes: Mapping[str, Probe]
+    reference_of: str | None = None
+    number: int = 0
+
+    @property
+    def written_as(self) -> str:
+        """The config's arm that its recipe stands under."""
+        return self.twin_of or self.reference_of or self.name
+
+    @property
+    def references(self) -> int:
+        """How many reference models its probes ask for."""
+        return max((getattr(probe, "references", 0) for probe in self.probes.values()), default=0)
 
     @property
     def is_private(self) -> bool:
@@ -54,18 +59,35 @@ class ArmPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unasked:
+    """A probe that speaks of an arm and cannot be put to it, which is known before anything is asked.
+
+    Attributes:
+        arm: The arm.
+        probe: The probe's name in the config.
+        reason: Why.
+    """
+
+    arm: str
+    probe: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What an audit will do.
 
     Attributes:
-        arms: In the config's order, twins after them.
+        arms: In the config's order, twins after them, and their references last.
         probes: All probes, by their names in the config.
         contrasts: Pairs (arm, reference) that are compared.
+        unasked: What cannot be asked, for want of a twin.
     """
 
     arms: tuple[ArmPlan, ...]
     probes: Mapping[str, Probe]
     contrasts: tuple[tuple[str, str], ...]
+    unasked: tuple[Unasked, ...] = ()
 
     def arm(self, name: str) -> ArmPlan:
         """The arm of that name."""
@@ -79,8 +101,13 @@ class Plan:
 
     @property
     def needs_canaries(self) -> bool:
-        """Whether a probe asks about canaries."""
-        return any(probe.name == "canaries" for probe in self.probes.values())
+        """Whether a probe asks a twin about canaries."""
+        return any(p.name == "canaries" for arm in self.arms if arm.role == "twin" for p in arm.probes.values())
+
+    @property
+    def trains(self) -> bool:
+        """Whether an arm is trained here."""
+        return any(arm.source == "trained" for arm in self.arms)
 
 
 def make_plan(config: AuditConfig) -> Plan:
@@ -92,8 +119,10 @@ def make_plan(config: AuditConfig) -> Plan:
     probes = _probes(config)
     named = [_arm(config, name, probes) for name in config.arms]
     twins = [_twin(config, arm, probes) for arm in named if arm.source == "trained" and _on(probes, "twin")]
-    arms = (*named, *twins)
-    return Plan(arms=arms, probes=probes, contrasts=tuple(_contrasts(config, arms)))
+    arms = (*named, *twins, *(reference for twin in twins for reference in _references(twin)))
+    return Plan(
+        arms=arms, probes=probes, contrasts=tuple(_contrasts(config, arms)), unasked=tuple(_unasked(named, probes))
+    )
 
 
 def _probes(config: AuditConfig) -> dict[str, Probe]:
@@ -109,6 +138,18 @@ def _on(probes: Mapping[str, Probe], role: Role) -> dict[str, Probe]:
     return chosen
 
 
+def _unasked(arms: Sequence[ArmPlan], probes: Mapping[str, Probe]) -> Iterator[Unasked]:
+    """What only a twin could tell of a model that was trained elsewhere."""
+    for arm in arms:
+        for name, probe in probes.items():
+            if arm.source == "given" and "twin" in probe.roles and name not in arm.probes:
+                reason = (
+                    f"{arm.name} was trained elsewhere: which rows it was trained on is not known here, and no twin of "
+                    f"it was trained by the audit's coins and on its canaries"
+                )
+                yield Unasked(arm=arm.name, probe=name, reason=reason)
+
+
 def _arm(config: AuditConfig, name: str, probes: Mapping[str, Probe]) -> ArmPlan:
     arm = config.arms[name]
     source, role = config.source_of(name), config.role_of(name)
@@ -119,7 +160,7 @@ def _arm(config: AuditConfig, name: str, probes: Mapping[str, Probe]) -> ArmPlan
         source=source,
         twin_of=None,
         training=config.training_of(name) if trained else None,
-        privacy=arm.privacy,
+        privacy=config.privacy_of(name),
         claims=arm.claims,
         given=arm.given,
         seeds=tuple(config.seeds.training + i for i in range(arm.seeds if trained else 1)),
@@ -142,10 +183,32 @@ def _twin(config: AuditConfig, arm: ArmPlan, probes: Mapping[str, Probe]) -> Arm
     )
 
 
+def reference_run(arm: str, seed: int, number: int) -> tuple[str, int]:
+    """Name and training seed of a reference of a run of an arm: another seed, as an attacker would have."""
+    return f"{arm}-reference-{number}", seed + 1 + number
+
+
+def _references(twin: ArmPlan) -> Iterator[ArmPlan]:
+    """The reference models that the twin's probes ask for: its recipe, on data that coins of their own choose."""
+    for number in range(twin.references):
+        name, seed = reference_run(twin.name, twin.seeds[0], number)
+        yield replace(
+            twin,
+            name=name,
+            role="reference",
+            twin_of=None,
+            seeds=(seed,),
+            probes={},
+            reference_of=twin.twin_of,
+            number=number,
+        )
+
+
 def _contrasts(config: AuditConfig, arms: Sequence[ArmPlan]) -> Iterator[tuple[str, str]]:
     """Each candidate against the one to be deployed (else the first) and the untouched base; their twins likewise.
 
-    Of two, a private arm stands first: the difference says what privacy changed. What a gate compares comes along.
+    Of two, a private arm stands first: the difference says what privacy changed. What a gate compares comes along. Each
+    twin is compared with its candidate: attacks on it speak for a model that it must be like.
     """
     names = {arm.name for arm in arms}
     candidates = [arm for arm in arms if arm.role == "candidate"]
@@ -160,9 +223,10 @@ def _contrasts(config: AuditConfig, arms: Sequence[ArmPlan]) -> Iterator[tuple[s
     if isinstance(config.gates, Policy):
         for gate in config.gates.gates:
             judged = gate.arm or config.deploy
-            if gate.reference is not None and judged is not None and judged != gate.reference:
+            if gate.reference in names and judged is not None and judged != gate.reference:
                 pairs[judged, gate.reference] = None
     for ours, theirs in list(pairs):
         if ours + TWIN in names and theirs + TWIN in names:
             pairs[ours + TWIN, theirs + TWIN] = None
     yield from pairs
+    yield from ((arm.name, arm.twin_of) for arm in arms if arm.twin_of is not None)

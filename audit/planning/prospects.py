@@ -23,6 +23,7 @@ from probes.stats.epsilon import largest_refutable
 from probes.stats.groups import UNKNOWN
 from probes.stats.intervals import upper_limit
 from probes.stats.power import rows_needed
+from reports.words.format import counted
 
 _DISCORDANT = 0.1
 """Share of paired items on which two arms are taken to differ when nothing changed: for the forecast alone."""
@@ -97,7 +98,8 @@ def _prospect(
     judged = gate.arm or order.config.deploy or ""
     arm = next((a for a in order.plan.arms if a.name in (judged, judged + TWIN) and name in a.probes), None)
     if arm is None:
-        return _hopeless(gate, f"{name} is not put to {judged or 'any arm'}")
+        unasked = (each.reason for each in order.plan.unasked if (each.arm, each.probe) == (judged, name))
+        return _hopeless(gate, next(unasked, f"{name} is not put to {judged or 'any arm'}"))
     try:
         facts, asks = asks_of(order, splits, arm, arm.seeds[0], name, models)
         if gate.reference is not None:
@@ -162,6 +164,10 @@ def _reference(order: Order, named: str, arm: ArmPlan, probe: str) -> ArmPlan:
     Raises:
         NotApplicable: The two are not compared in this probe.
     """
+    if all(known.name != named for known in order.plan.arms):
+        raise NotApplicable(f"there is no arm {named} to compare with")
+    if named == arm.name.removesuffix(TWIN):
+        raise NotApplicable(f"{named} is itself the arm to compare with")
     wanted = [named + TWIN, named] if arm.role == "twin" else [named]
     for name in wanted:
         if (arm.name, name) in order.plan.contrasts and probe in order.plan.arm(name).probes:
@@ -180,11 +186,16 @@ def _is_on(order: Order, gate: Gate) -> bool:
     return address(gate.metric)[0] in order.plan.probes
 
 
+def _units(n: int) -> str:
+    """Units counted in words."""
+    return counted(n, "unit")
+
+
 def _outlook(case: _Case) -> tuple[bool | None, str]:
     if case.gate.kind == "noninferior":
         return _of_noninferiority(case)
     if case.gate.kind == "no_regression":
-        return True, f"{case.units:,} units; passes unless a loss is shown"
+        return True, f"{_units(case.units)}; passes unless a loss is shown"
     if case.probe.name == "canaries" and case.metric == "epsilon_lower_bound" and case.gate.max is not None:
         return _of_epsilon(case, case.gate.max)
     spec = case.probe.metrics[case.metric]
@@ -194,17 +205,17 @@ def _outlook(case: _Case) -> tuple[bool | None, str]:
         return _of_auc(case, case.gate.max)
     if spec.unit == "rate":
         return _of_rate(case)
-    return True, f"{case.units:,} units"
+    return True, f"{_units(case.units)}"
 
 
 def _of_noninferiority(case: _Case) -> tuple[bool | None, str]:
     margin, n = float(case.gate.margin or 0.0), case.units
     if margin == 0:
-        return None, f"{n:,} units; with a margin of 0 it passes only where the arm is shown to be no worse at all"
+        return None, f"{_units(n)}; with a margin of 0 it passes only where the arm is shown to be no worse at all"
     if case.probe.metrics[case.metric].unit != "rate":
-        return None, f"{n:,} units; what they decide depends on how far the arms differ from item to item"
+        return None, f"{_units(n)}; what they decide depends on how far the arms differ from item to item"
     needed = rows_needed(margin, _DISCORDANT**0.5, level=case.pass_level, two_sided=True)
-    words = f"{n:,} units; about {needed:,} decide 9 times in 10 if nothing changed and one answer in ten differs"
+    words = f"{_units(n)}; about {needed:,} decide 9 times in 10 if nothing changed and one answer in ten differs"
     return (True if n >= needed else None), words
 
 
@@ -250,7 +261,7 @@ def _of_rate(case: _Case) -> tuple[bool | None, str]:
     """
     n = case.units
     if case.probe.metrics[case.metric].signed and case.gate.max is not None:
-        return True, f"{n:,} units"
+        return True, f"{_units(n)}"
     if _is_disparity(case.metric):
         return _of_disparity(case)
     reach = _nearest_end(n, case.pass_level)
@@ -258,7 +269,7 @@ def _of_rate(case: _Case) -> tuple[bool | None, str]:
     fits = best <= case.gate.max if case.gate.max is not None else best >= float(case.gate.min or 0.0)
     upto = "at most " if case.part else ""
     unfit = False if case.seeds == 1 else None
-    return True if fits else unfit, f"{upto}{n:,} units; at best the interval would end at {best:.3g}"
+    return True if fits else unfit, f"{upto}{_units(n)}; at best the interval would end at {best:.3g}"
 
 
 def _nearest_end(n: int, level: float) -> float:
@@ -275,11 +286,11 @@ def _is_disparity(metric: str) -> bool:
 def _of_disparity(case: _Case) -> tuple[bool | None, str]:
     sizes = _group_sizes(case)
     if len(sizes) < 2 or case.gate.max is None:
-        return None, f"{case.units:,} units; what they decide depends on the sizes of the groups"
+        return None, f"{_units(case.units)}; what they decide depends on the sizes of the groups"
     smallest = min(sizes, key=lambda group: sizes[group])
     best = _nearest_end(sizes[smallest], case.pass_level)
     words = (
-        f"the smallest group is {smallest} with {sizes[smallest]:,} units; at best the interval would end at {best:.3g}"
+        f"the smallest group is {smallest} with {_units(sizes[smallest])}; at best the interval would end at {best:.3g}"
     )
     return (None if best <= case.gate.max else False), words
 

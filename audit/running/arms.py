@@ -1,20 +1,23 @@
 """From an arm of the plan to a stored model: the base, given and trained arms, each with its identity."""
 
-import math
 import shutil
-from dataclasses import dataclass
+import string
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from audit.data.splits import Splits
-from audit.planning.plan import ArmPlan, Head, Plan, head_of
+from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
-from audit.settings.config import WORLD, AuditConfig, LoraStrategy, Model, Training
+from audit.running.privacy_units import delta_of, examples_of, unit_count, unit_names
+from audit.settings.config import WORLD, AuditConfig, Head, LayerDecay, LoraStrategy, Model, Privacy, Training
 from audit.settings.config import Frozen as FrozenLayers
 from audit.store import digest, file_digest, read_json, write_json, write_text
 from audit.training.spec import (
+    BitFit,
     Examples,
     Frozen,
     Full,
@@ -25,6 +28,7 @@ from audit.training.spec import (
     TrainingResult,
     TrainingSpec,
 )
+from audit.training.spec import LayerDecay as DecayingLayers
 from audit.units import Units, code_of_data, code_of_training, object_name, versions
 from probes.protocol import Items
 from reports.record import Identity, PrivacyRecord, SeedRecord, TrainingRecord
@@ -51,11 +55,6 @@ class StoredModel:
     notes: dict[str, Any]
 
 
-def delta_for(units: int) -> float:
-    """The power of ten below 1 / (10 · units)."""
-    return float(10.0 ** (math.ceil(math.log10(1 / (10 * units))) - 1))
-
-
 def base_source(config: AuditConfig, units: Units) -> tuple[Model, dict[str, Any]]:
     """Where the untouched model is loaded from, and what names its content.
 
@@ -67,15 +66,16 @@ def base_source(config: AuditConfig, units: Units) -> tuple[Model, dict[str, Any
         inputs = _pretraining_inputs(config)
         folder = units.obtain("pretrain", "model", inputs, lambda part: _pretrain(config, units, inputs, part))
         return model.model_copy(update={"name": str(folder)}), {"pretrained": digest(inputs)}
-    folder = Path(model.name)
-    if folder.is_dir():
-        files = {
-            f.name: file_digest(f)
-            for f in sorted(folder.iterdir())
-            if f.suffix in {".safetensors", ".json", ".txt", ".model"}
-        }
-        return model, {"files": files, "tokenizer": model.tokenizer}
-    return model, {"hub": model.name, "revision": model.revision, "tokenizer": model.tokenizer}
+    tokenizer = _files(Path(model.tokenizer)) if model.tokenizer else None
+    if Path(model.name).is_dir():
+        return model, {"files": _files(Path(model.name)), "tokenizer": tokenizer}
+    return model, {"hub": model.name, "revision": model.revision, "tokenizer": tokenizer}
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The hashes of those files of a folder that weights and tokenizer are made from."""
+    made_from = {".safetensors", ".json", ".txt", ".model"}
+    return {f.name: file_digest(f) for f in sorted(folder.iterdir()) if f.suffix in made_from}
 
 
 def _pretraining_inputs(config: AuditConfig) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def given_model(config: AuditConfig, units: Units, arm: ArmPlan, classes: tuple[
     def write(part: Path) -> None:
         from audit.running.models import check_classes, identity, load
 
-        head = head_of(config.kind, config.task)
+        head = config.head
         if head == "classifier":
             check_classes(source, classes)
         loaded = load(source, head, classes)
@@ -136,7 +136,7 @@ def given_model(config: AuditConfig, units: Units, arm: ArmPlan, classes: tuple[
 def _identify(config: AuditConfig, source: Model, part: Path) -> None:
     from audit.running.models import identity, load, own_head
 
-    wanted = head_of(config.kind, config.task)
+    wanted = config.head
     loaded = load(source, wanted if wanted != "classifier" else own_head(source))
     _write(part, identity(loaded, config.task), loaded.head)
 
@@ -176,34 +176,14 @@ def _stored(folder: Path, source: Model, *, seed: int) -> StoredModel:
     )
 
 
-def examples_of(arm: ArmPlan, splits: Splits) -> Items:
-    """What an arm is trained on: everything for a candidate, the audit's data for its twin."""
-    return splits.twin_examples() if arm.role == "twin" else splits.candidate_examples()
-
-
-def preflight(config: AuditConfig, plan: Plan, splits: Splits, source: Model) -> None:
-    """Refuse what cannot be trained as asked before anything is trained.
-
-    Raises:
-        Refused: A target that no noise reaches, a batch larger than the data, a delta too large, or a model whose
-            per-example gradients are not exact here.
-    """
-    private = [arm for arm in plan.arms if arm.source == "trained" and arm.privacy is not None]
-    if not private:
-        return
-    from audit.running.models import load
-    from audit.training.bookkeeping import check_supported
-    from audit.training.privacy import mechanism
-
-    model = load(source, head_of(config.kind, config.task), splits.classes, new_head=True).model
-    for arm in private:
-        recipe = _spec(config, arm, splits, 8)
-        examples = examples_of(arm, splits).n
-        try:
-            check_supported(model)
-            mechanism(_privacy(config, arm, splits, seed=0), recipe, examples)
-        except ValueError as error:
-            raise Refused(f"arms.{arm.twin_of or arm.name}: {error}") from error
+def as_examples(items: Items, privacy: Privacy | None = None) -> Examples:
+    """Items as what a model is trained on, with the units that differential privacy protects."""
+    return Examples(
+        texts=items["text"].tolist(),
+        pairs=items["text_pair"].tolist() if "text_pair" in items else None,
+        labels=items["label"].astype(int).tolist() if "label" in items else None,
+        units=unit_names(privacy, items) if privacy is not None else None,
+    )
 
 
 def trained_model(
@@ -221,7 +201,7 @@ def trained_model(
         "base": content,
         "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
         "training": arm.training.model_dump(mode="json") if arm.training else None,
-        "privacy": [arm.privacy.model_dump(mode="json"), _delta(arm, splits)] if arm.privacy else None,
+        "privacy": [_recipe_of(arm.privacy), delta_of(arm, splits)] if arm.privacy else None,
         "examples": examples.digest,
         "seed": seed,
         "max_length": source.max_length,
@@ -263,30 +243,24 @@ def _train(
 
     set_threads(config.compute.threads)
     torch.manual_seed(seed)  # a head that the checkpoint lacks is drawn from here
-    loaded = load(
-        source, head_of(config.kind, config.task), splits.classes, new_head=config.kind == "text-classification"
-    )
-    items = examples_of(arm, splits)
+    loaded = load(source, config.head, splits.classes, new_head=config.kind == "text-classification")
     name = f"train:{arm.name}@{seed}"
-    examples = Examples(
-        texts=items["text"].tolist(),
-        pairs=items["text_pair"].tolist() if "text_pair" in items else None,
-        labels=items["label"].astype(int).tolist() if "label" in items else None,
-    )
+    items = examples_of(arm, splits)
+    examples = as_examples(items, arm.privacy)
     try:
         result = train(
             loaded.model,
             loaded.tokenizer,
             examples,
-            _spec(config, arm, splits, longest(source, loaded)),
+            spec_of(config, arm, splits, longest(source, loaded)),
             seed=seed,
-            privacy=_privacy(config, arm, splits, seed) if arm.privacy else None,
+            privacy=privacy_of(config, arm, splits, seed) if arm.privacy else None,
             checkpoint_dir=checkpoints,
             checkpoint_minutes=config.compute.checkpoint_minutes,
             on_progress=lambda progress: units.observer.advance(name, progress.share),
         )
     except (ValueError, FloatingPointError) as error:  # a recipe that this model or these data do not bear
-        raise Refused(f"arms.{arm.twin_of or arm.name}: {error}") from error
+        raise Refused(f"arms.{arm.written_as}: {error}") from error
     save(loaded, part)
     _write(
         part,
@@ -295,8 +269,8 @@ def _train(
         TrainingRecord(
             examples=result.examples, steps=result.steps, final_loss=result.final_loss, truncated=result.truncated
         ),
-        _privacy_record(result, splits) if result.privacy else None,
-        {"batch_sizes": list(result.batch_sizes), "frozen_untouched": result.frozen_untouched},
+        privacy_record(result, items) if result.privacy else None,
+        notes_of(result, arm.privacy, items),
     )
     if arm.role == "twin":
         write_text(
@@ -306,16 +280,21 @@ def _train(
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _spec(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) -> TrainingSpec:
+def spec_of(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) -> TrainingSpec:
+    """The recipe of an arm that is trained here.
+
+    Raises:
+        ValueError: A recipe that no model can be trained by.
+    """
     assert arm.training is not None
     recipe = arm.training
     task = config.task
     words = tuple(task.label_words[c] for c in splits.classes) if task.label_words else None
     return TrainingSpec(
         task=config.kind,
-        head=head_of(config.kind, task),
+        head=config.head,
         max_length=max_length,
-        prompt=(task.prompt or "{text}") if words else None,
+        prompt=task.prompt if words else None,
         label_words=words,
         label_loss_weight=recipe.label_loss_weight,
         epochs=recipe.epochs,
@@ -338,57 +317,95 @@ def _strategy(recipe: Training) -> Strategy:
     chosen = recipe.strategy
     if isinstance(chosen, FrozenLayers):
         return Frozen(layers=chosen.frozen)
+    if isinstance(chosen, LayerDecay):
+        return DecayingLayers(factor=chosen.layer_decay)
     if isinstance(chosen, LoraStrategy):
         return Lora(r=chosen.lora.r, alpha=chosen.lora.alpha, target_modules=chosen.lora.target_modules)
-    named: dict[str, Strategy] = {"full": Full(), "head": HeadOnly(), "lora": Lora()}
+    named: dict[str, Strategy] = {"full": Full(), "head": HeadOnly(), "lora": Lora(), "bitfit": BitFit()}
     return named[chosen]
 
 
-def _delta(arm: ArmPlan, splits: Splits) -> float:
-    """The stated delta, or the default for the candidate's units, which its twin shares."""
-    assert arm.privacy is not None
-    return arm.privacy.delta or delta_for(splits.candidate_examples().n)
-
-
-def _privacy(config: AuditConfig, arm: ArmPlan, splits: Splits, seed: int) -> PrivacySpec:
+def privacy_of(config: AuditConfig, arm: ArmPlan, splits: Splits, seed: int) -> PrivacySpec:
+    """The differential privacy of an arm that is trained with it."""
     assert arm.privacy is not None
     return PrivacySpec(
         epsilon=arm.privacy.epsilon,
         noise_multiplier=arm.privacy.noise_multiplier,
-        delta=_delta(arm, splits),
+        delta=delta_of(arm, splits),
+        unit=arm.privacy.unit or "example",
+        max_examples_per_unit=arm.privacy.max_examples_per_unit,
+        dataset_size=arm.privacy.public_n,
         max_grad_norm=arm.privacy.max_grad_norm,
+        clipping=arm.privacy.clipping,
         # Arms must not share their noise: a difference of two published models would then be free of it.
         reproducible_seed=int(digest([seed, arm.name])[:15], 16) if config.compute.reproducible else None,
     )
 
 
-def _privacy_record(result: TrainingResult, splits: Splits) -> PrivacyRecord:
+def _recipe_of(privacy: Privacy) -> dict[str, Any]:
+    """What of an arm's privacy can change its weights: how many trials came before cannot."""
+    return privacy.model_dump(mode="json", exclude={"prior_trials"})
+
+
+def privacy_record(result: TrainingResult, items: Items) -> PrivacyRecord:
+    """What the training of an arm keeps, for the record.
+
+    Args:
+        result: What the training did; it was a private one.
+        items: What it was trained on.
+    """
     kept = result.privacy
     assert kept is not None
     sizes = result.batch_sizes
     return PrivacyRecord(
         epsilon=kept.epsilon,
         delta=kept.delta,
-        unit="example",
+        unit=kept.unit,
         noise_multiplier=kept.noise_multiplier,
         max_grad_norm=kept.max_grad_norm,
         sample_rate=kept.sample_rate,
         steps=kept.steps,
-        units=result.examples,
+        units=kept.units,
         expected_batch_size=kept.expected_batch_size,
         accountants={name.upper(): value for name, value in (kept.epsilons or {}).items()},
         realised_mean_batch=sum(sizes) / len(sizes) if sizes else None,
-        largest_person=splits.quality.largest_person,
+        largest_person=max(Counter(items["person"]).values()) if "person" in items else None,
         secret_noise=kept.secret_noise,
+        public_n=kept.dataset_size if kept.dataset_size_is_public else None,
+        max_examples_per_unit=None if kept.unit == "example" else kept.max_examples_per_unit,
     )
+
+
+def notes_of(result: TrainingResult, privacy: Privacy | None, items: Items) -> dict[str, Any]:
+    """What a training observed of itself, for the lines of its DP claim; nothing of which unit was drawn.
+
+    Args:
+        result: What it did.
+        privacy: What it was asked to keep.
+        items: What it was trained on.
+    """
+    notes: dict[str, Any] = {"batch_sizes": list(result.batch_sizes), "frozen_untouched": result.frozen_untouched}
+    kept = result.privacy
+    if kept is None or privacy is None:
+        return notes
+    return notes | {
+        "noised_steps": kept.noised_steps,
+        "units_in_data": unit_count(privacy, items),
+        "largest_unit": kept.largest_unit,
+        "clipping_error": kept.clipping_error,
+        "draws": [[stretch.steps, [list(pair) for pair in stretch.counts]] for stretch in kept.drawn],
+        "noise": None if kept.noise is None else asdict(kept.noise),
+    }
 
 
 def as_trained(config: AuditConfig, items: Items, classes: tuple[str, ...]) -> Items:
     """The items with their text as a causal model that classifies by a word is trained on it: prompt, text and word."""
     words = config.task.label_words or {}
-    prompt = config.task.prompt or "{text}"
-    shown = [
-        f"{prompt.replace('{text}', text)} {words[classes[int(label)]]}"
-        for text, label in zip(items["text"], items["label"], strict=True)
-    ]
+    parts = list(string.Formatter().parse(config.task.prompt or ""))
+    pairs = items["text_pair"] if "text_pair" in items else [""] * items.n
+    shown = []
+    for text, pair, label in zip(items["text"], pairs, items["label"], strict=True):
+        values = {"text": text, "text_pair": pair, None: ""}
+        prompt = "".join(f"{literal}{values[name]}" for literal, name, _, _ in parts)
+        shown.append(f"{prompt} {words[classes[int(label)]]}")
     return items.assign(text=shown)

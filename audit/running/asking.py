@@ -9,7 +9,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from audit.running.arms import StoredModel
 from audit.store import digest, read_json, write_json
 from audit.units import Units, code_of, code_of_arithmetic, code_of_scoring, versions
-from probes.protocol import Ask, Facts, Items, Probe, Rows, Subject
+from probes.protocol import DATA_ALONE, Ask, Facts, Items, Probe, Rows, Subject
 from probes.results import Check, Finding, NotApplicable, Series
 from probes.summary import findings
 from reports.record import UnitOutcome
@@ -38,16 +38,45 @@ DRAWS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A stored table: its folder, its key, and the hash of the question without the model."""
+    """A stored table.
+
+    Attributes:
+        folder: Its folder.
+        key: Its key.
+        question: Hash of the question without the model.
+        items: Digest of the items asked.
+    """
 
     folder: Path
     key: str
     question: str
+    items: str
+
+    @property
+    def cut(self) -> int | None:
+        """How many of the items were longer than the model's limit; None where the table does not tell."""
+        with pq.ParquetFile(self.folder / "table.parquet") as table:
+            if "truncated" not in table.schema_arrow.names:
+                return None
+            told = table.read(columns=["truncated"])["truncated"]
+        return None if told.null_count else sum(told.to_pylist())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A probe's rows on one run of an arm, and what was found in them."""
+    """A probe's rows on one run of an arm, and what was found in them.
+
+    Attributes:
+        arm: The arm.
+        seed: Its training seed.
+        name: The probe's name in the config.
+        probe: The probe.
+        facts: What it knew of the arm.
+        comparability: Hash of what must be the same for two numbers to be comparable.
+        rows_path: Where the rows are stored.
+        rows_key: What names their content.
+        cut: By digest of the items asked: how many were longer than the model's limit, where that was told.
+    """
 
     arm: str
     seed: int
@@ -57,6 +86,7 @@ class Answered:
     comparability: str
     rows_path: Path
     rows_key: str
+    cut: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self) -> Rows:
         """The stored rows."""
@@ -108,19 +138,19 @@ class Asking:
     settings: Mapping[str, Any]
     seed: int
 
-    def table_inputs(self, ask: Ask, model: StoredModel) -> dict[str, Any]:
-        """Everything that influences a table's content."""
+    def table_inputs(self, ask: Ask, model: StoredModel | None) -> dict[str, Any]:
+        """Everything that influences a table's content; None for a table that asks no model."""
         return {
             "table": [ask.table.name, ask.table.version, fields_of(ask.table)],
             "code": [code_of(type(ask.table).__module__), code_of_scoring()],
-            "model": asdict(model.record.identity),
-            "head": model.head,
+            "model": None if model is None else asdict(model.record.identity),
+            "head": None if model is None else model.head,
             "items": ask.on.digest,
             "settings": dict(self.settings),
             "versions": dict(versions()),
         }
 
-    def measure(self, unit: str, ask: Ask, model: StoredModel) -> "Measured":
+    def measure(self, unit: str, ask: Ask, model: StoredModel | None) -> "Measured":
         """The stored table that answers an ask, measured if it is not there."""
         inputs = self.table_inputs(ask, model)
 
@@ -131,12 +161,12 @@ class Asking:
         folder = self.units.obtain(unit, "table", inputs, write)
         _raise_noted(folder, unit)
         question = {k: v for k, v in inputs.items() if k not in {"model", "code", "versions"}}
-        return Measured(folder=folder, key=digest(inputs), question=digest(question))
+        return Measured(folder=folder, key=digest(inputs), question=digest(question), items=inputs["items"])
 
-    def _measure(self, unit: str, ask: Ask, model: StoredModel, part: Path) -> None:
+    def _measure(self, unit: str, ask: Ask, model: StoredModel | None, part: Path) -> None:
         if not ask.on.n:
             raise NotApplicable("there is nothing to ask about")
-        subject = self.subject_of(unit, model)
+        subject = DATA_ALONE if model is None else self.subject_of(unit, model)
         described = ask.on.described.to_arrow()
         writer: pq.ParquetWriter | None = None
         done = 0
@@ -186,6 +216,7 @@ class Asking:
             comparability=digest({**asked, "questions": {k: t.question for k, t in tables.items()}}),
             rows_path=folder / "rows.parquet",
             rows_key=digest(inputs),
+            cut={table.items: cut for table in tables.values() if (cut := table.cut) is not None},
         )
 
 

@@ -9,14 +9,17 @@ from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan, Plan
 from audit.running.arms import StoredModel
 from audit.running.asking import DRAWS, FACTS, Answered, fields_of
-from audit.running.claims import claim_lines
+from audit.running.claims import OtherTraining, claim_lines
 from audit.running.compare import Compared, OverSeeds
+from audit.running.cuts import with_cuts
+from audit.running.provenance import placeless, provenance
+from audit.running.seal import Seal
 from audit.settings.config import AuditConfig
-from audit.store import RunFolder, digest, private_folder, write_json
-from audit.units import code_of_project, versions
+from audit.store import RunFolder, private_folder, write_json
 from probes.catalog import describe
 from probes.protocol import Key, Probe
 from probes.results import Check, Coverage, Estimate, Finding, Metric, MetricSpec, Series, Value
+from probes.summary import HasAccess
 from reports.record import (
     ArmCheck,
     ArmRecord,
@@ -24,7 +27,6 @@ from reports.record import (
     AuditRecord,
     Contrast,
     ProbeRecord,
-    Provenance,
     UnitOutcome,
 )
 from reports.record import Coverage as PlanCoverage
@@ -42,7 +44,7 @@ def record(
     over_seeds: Sequence[OverSeeds],
     contrasts: Sequence[Compared],
     unmeasured: tuple[UnitOutcome, ...],
-    gates: str | None,
+    seal: Seal,
     changes: tuple[str, ...],
     coins: int,
 ) -> AuditRecord:
@@ -50,11 +52,11 @@ def record(
     metrics = metrics_of(plan, answers, over_seeds)
     return AuditRecord(
         title=config.title or "audit",
-        model=config.base_model.name,
+        model=placeless(config.base_model.name),
         task=config.kind,
         classes=splits.classes,
         deploy=config.deploy,
-        shows_examples=config.report.examples,
+        shows_examples=False,
         arms=tuple(_arm(config, arm, models) for arm in plan.arms),
         probes=tuple(_probe(config, name, probe) for name, probe in plan.probes.items()),
         metrics=metrics,
@@ -73,8 +75,8 @@ def record(
             not_measured=sum(u.outcome == "not measured" for u in unmeasured),
             errors=sum(u.outcome == "error" for u in unmeasured),
         ),
-        data=splits.quality,
-        provenance=_provenance(config, splits, gates, changes, coins),
+        data=with_cuts(config, plan, splits, models, answers),
+        provenance=provenance(config, splits, seal, changes, coins),
     )
 
 
@@ -104,7 +106,7 @@ def _probe(config: AuditConfig, name: str, probe: Probe) -> ProbeRecord:
         question=said.question,
         limits=said.limits,
         source=said.source,
-        parameters=parameters_of(config, name, probe),
+        parameters={key: placeless(value) for key, value in parameters_of(config, name, probe).items()},
     )
 
 
@@ -154,11 +156,16 @@ def _metric(
         slice=part,
         estimate=value,
         ideal=spec.ideal,
-        unit=spec.unit,
+        unit=spec.told_in,
         coverage=coverage or Coverage(asked=n, answered=n),
-        access=spec.access,
+        access=_access(answered, (metric, part)),
         comparability=answered.comparability,
     )
+
+
+def _access(answered: Answered, key: Key) -> str:
+    probe = answered.probe
+    return probe.access(key, answered.facts) if isinstance(probe, HasAccess) else probe.metrics[key[0]].access
 
 
 def contrasts_of(plan: Plan, contrasts: Sequence[Compared], metrics: Sequence[Metric]) -> tuple[Contrast, ...]:
@@ -193,17 +200,17 @@ def _contrast(c: Compared, key: Key, difference: Value, values: Mapping[tuple[st
         slice=part,
         difference=difference,
         ideal=spec.ideal,
-        unit=spec.unit,
+        unit=spec.told_in,
         better=_better(values.get((c.arm, c.name, key)), values.get((c.reference, c.name, key)), spec.ideal),
     )
 
 
-def _better(ours: float | None, theirs: float | None, ideal: float) -> Literal[-1, 0, 1]:
+def _better(ours: float | None, theirs: float | None, ideal: float | None) -> Literal[-1, 0, 1]:
     """Whether a positive difference is nearer the ideal.
 
     With both on one side of the ideal that is a matter of the side; with one on each, of who is nearer.
     """
-    if ours is None or theirs is None:
+    if ours is None or theirs is None or ideal is None:
         return 0
     if max(ours, theirs) <= ideal:
         return 1
@@ -217,7 +224,12 @@ def _better(ours: float | None, theirs: float | None, ideal: float) -> Literal[-
 
 def _claims(plan: Plan, models: Mapping[tuple[str, int], StoredModel]) -> Iterator[ArmCheck]:
     for arm, seed in plan.runs():
-        for check in claim_lines(arm, models[arm.name, seed]):
+        others = [
+            OtherTraining(f"{other.name}@{other_seed}", models[other.name, other_seed].record.privacy)
+            for other, other_seed in plan.runs()
+            if other.source == "trained" and (other.name, other_seed) != (arm.name, seed)
+        ]
+        for check in claim_lines(arm, models[arm.name, seed], others):
             yield ArmCheck(arm=arm.name, probe=DP_CLAIM, seed=seed, check=check)
 
 
@@ -228,25 +240,9 @@ def _checks(answers: Sequence[Answered]) -> Iterator[ArmCheck]:
                 yield ArmCheck(arm=answered.arm, probe=answered.name, seed=answered.seed, check=check)
 
 
-def _provenance(
-    config: AuditConfig, splits: Splits, gates: str | None, changes: tuple[str, ...], coins: int
-) -> Provenance:
-    return Provenance(
-        config=digest(config.model_dump(mode="json", exclude={"gates"})),
-        gates=gates,
-        data=splits.digests(),
-        coins=splits.commitment,
-        code=code_of_project(),
-        versions=dict(versions()),
-        threads=config.compute.threads,
-        seeds={**config.seeds.model_dump(), "coins": coins},
-        reproducible=config.compute.reproducible,
-        changes=changes,
-    )
-
-
 def write_rows(folder: RunFolder, config: AuditConfig, answers: Sequence[Answered]) -> None:
     """Copy each probe's rows into the run, with what is needed to summarize them again."""
+    shutil.rmtree(folder.path / ".rows", ignore_errors=True)  # what a killed run left
     fresh = private_folder(folder.path / ".rows")
     for answered in answers:
         place = private_folder(fresh / f"{answered.arm}@{answered.seed}")

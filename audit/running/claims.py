@@ -1,60 +1,79 @@
 """The DP claim of an arm: what its stated epsilon rests on, a line each, with its evidence."""
 
 from collections.abc import Iterator, Sequence
-
-from scipy.special import gammainc, gammaincc
+from typing import NamedTuple
 
 from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
-from probes.results import Check, Outcome
+from audit.running.draw_tests import Binomials, poisson_p
+from probes.results import Check
 from reports.record import PrivacyRecord
 
 _AGREE = 0.05
 """Relative difference up to which PRV and PLD agree: PRV's own error bound is 0.01 in epsilon."""
 
 _IMPLAUSIBLE = 0.001
-"""p-value below which batch sizes are taken not to be independent draws: one honest run in a thousand is accused."""
+"""p-value below which draws or noise are taken not to be what is accounted: one honest run in a thousand is accused."""
 
 _FEWEST_STEPS = 5
 """Of fewer batches the sizes tell too little: that all are as expected happens by chance."""
 
+_EXACT = 1e-3
+"""Relative error of a clipped sum that rounding explains."""
 
-def claim_lines(arm: ArmPlan, model: StoredModel) -> list[Check]:
-    """The lines of an arm that was trained with differential privacy here, or that claims it; none for others."""
+
+class OtherTraining(NamedTuple):
+    """Another training of the same audit on the same data.
+
+    Attributes:
+        name: What it is called.
+        privacy: What it keeps; None for nothing.
+    """
+
+    name: str
+    privacy: PrivacyRecord | None
+
+
+def claim_lines(arm: ArmPlan, model: StoredModel, others: Sequence[OtherTraining] = ()) -> list[Check]:
+    """The lines of an arm that was trained with differential privacy here, or that claims it; none for others.
+
+    Args:
+        arm: The arm.
+        model: What came of it.
+        others: The audit's other trainings on the same data.
+    """
     lines: list[Check] = []
     if arm.claims is not None:
         words = f"epsilon {arm.claims.epsilon:g} at delta {arm.claims.delta:g} is claimed, not accounted here"
         lines.append(Check(name="accounting", outcome="not checked", evidence=words))
     kept = model.record.privacy
-    return lines if kept is None else [*lines, *_accounted(kept, model)]
+    return lines if kept is None else [*lines, *_accounted(arm, kept, model, others)]
 
 
-def _accounted(kept: PrivacyRecord, model: StoredModel) -> Iterator[Check]:
+def _accounted(
+    arm: ArmPlan, kept: PrivacyRecord, model: StoredModel, others: Sequence[OtherTraining]
+) -> Iterator[Check]:
     yield _epsilon(kept)
     yield _agreement(kept)
+    yield _steps(kept, model)
     yield _draws(kept, model)
+    yield _number(kept)
     yield _delta(kept)
-    yield _unit(kept)
-    yield Check(
-        name="every trained parameter clipped",
-        outcome="pass",
-        evidence="every trained parameter belongs to a layer whose per-example gradient is computed exactly; "
-        "training refuses to start otherwise",
-    )
+    yield _unit(kept, model)
+    yield _clipping(kept, model)
     yield _frozen(model)
+    yield _noise(kept, model)
     yield _secrecy(kept)
-    yield Check(
-        name="prior trials",
-        outcome="not checked",
-        evidence="it is not known how many trainings on these data came before and chose this setting; "
-        "each adds to epsilon",
-    )
-    yield Check(
-        name="what epsilon covers",
-        outcome="not checked",
-        evidence="one training of this arm; neither its twin, nor other arms and seeds on the same data, nor this "
-        "audit's outputs are covered by it",
-    )
+    yield _trials(arm, kept)
+    yield _cover(kept, others)
+
+
+def _holds(name: str, holds: bool, evidence: str) -> Check:
+    return Check(name=name, outcome="pass" if holds else "fail", evidence=evidence)
+
+
+def _open(name: str, reason: str) -> Check:
+    return Check(name=name, outcome="not checked", evidence=reason)
 
 
 def _epsilon(kept: PrivacyRecord) -> Check:
@@ -77,96 +96,163 @@ def _epsilon(kept: PrivacyRecord) -> Check:
 
 
 def _agreement(kept: PrivacyRecord) -> Check:
-    prv, pld = kept.accountants.get("PRV"), kept.accountants.get("PLD")
+    """PRV claims, PLD checks it, and RDP, which is looser, must not lie below."""
+    prv, pld, rdp = (kept.accountants.get(name) for name in ("PRV", "PLD", "RDP"))
     if prv is None or pld is None:
-        return Check(name="accountants agree", outcome="not checked", evidence="no accountant's figure to compare")
-    agree = abs(prv - pld) <= max(_AGREE * pld, 0.03)
+        return _open("accountants agree", "no accountant's figure to compare")
+    allowed = max(_AGREE * pld, 0.03)
+    agree = abs(prv - pld) <= allowed and (rdp is None or rdp >= pld - allowed)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(kept.accountants.items()))
-    return Check(name="accountants agree", outcome="pass" if agree else "fail", evidence=figures)
+    return _holds("accountants agree", agree, figures)
+
+
+def _steps(kept: PrivacyRecord, model: StoredModel) -> Check:
+    name, training, noised = "every step accounted", model.record.training, model.notes.get("noised_steps")
+    if training is None or noised is None:
+        return _open(name, "the steps that were noised were not counted")
+    words = f"{training.steps} steps taken, {noised} noised, {kept.steps} accounted"
+    return _holds(name, training.steps == noised == kept.steps, words)
 
 
 def _draws(kept: PrivacyRecord, model: StoredModel) -> Check:
     sizes = model.notes.get("batch_sizes")
     if not sizes:
-        return Check(name="Poisson draws", outcome="not checked", evidence="the batches drawn were not logged")
+        return _open("Poisson draws", "the batches drawn were not logged")
     if len(sizes) < _FEWEST_STEPS:
-        words = f"{len(sizes)} steps are too few to tell independent draws from batches of one size"
-        return Check(name="Poisson draws", outcome="not checked", evidence=words)
-    p = dispersion_p(sizes, kept.units, kept.sample_rate)
-    return Check(
-        name="Poisson draws",
-        outcome="pass" if p >= _IMPLAUSIBLE else "fail",
-        evidence=f"mean batch {sum(sizes) / len(sizes):.1f} where {kept.sample_rate * kept.units:.1f} is expected, "
-        f"over {len(sizes)} steps; the spread of their sizes fits independent draws with p = {p:.3g}",
+        return _open(
+            "Poisson draws", f"{len(sizes)} steps are too few to tell independent draws from batches of one size"
+        )
+    stretches = [Binomials(steps, counts) for steps, counts in model.notes.get("draws") or ()]
+    p = poisson_p(sizes, stretches, kept.units, kept.sample_rate)
+    both = f" and how often each of the {kept.units:,} {kept.unit}s was drawn fit" if stretches else " fits"
+    return _holds(
+        "Poisson draws",
+        p >= _IMPLAUSIBLE,
+        f"mean batch {sum(sizes) / len(sizes):.1f} where {kept.sample_rate * kept.units:.1f} is expected, "
+        f"over {len(sizes)} steps; the spread of their sizes{both} independent draws with p = {p:.3g}",
     )
 
 
-def dispersion_p(sizes: Sequence[int], units: int, sample_rate: float) -> float:
-    """Two-sided p-value of batch sizes under independent draws: how far they spread about the expected size.
-
-    Shuffled batches, all of one size, have none of the spread that independent draws have.
-
-    Args:
-        sizes: Batch sizes, one a step, at least 5 (of fewer the whole numbers are too coarse for the approximation).
-        units: Number of units that each step draws from.
-        sample_rate: Probability of each draw, in (0, 1].
-
-    Source: Fisher's index of dispersion with known mean and variance. The sum of squared standardized deviations of T
-    binomial sizes has mean T and variance T (2 + (1 - 6 q (1 - q)) / (n q (1 - q))); it is taken for the multiple of a
-    chi-squared variable that has both.
-    """
-    mean, variance = units * sample_rate, units * sample_rate * (1 - sample_rate)
-    if variance == 0:
-        return 1.0 if all(size == units for size in sizes) else 0.0
-    statistic = sum((size - mean) ** 2 for size in sizes) / variance
-    scale = 1 + (1 - 6 * sample_rate * (1 - sample_rate)) / (2 * variance)
-    freedom, half = len(sizes) / scale, statistic / scale / 2
-    # The tails of chi-squared; `scipy.stats`, which names them so, costs a second that a finished run need not pay.
-    return float(min(1.0, 2 * min(gammainc(freedom / 2, half), gammaincc(freedom / 2, half))))
+def _number(kept: PrivacyRecord) -> Check:
+    """Source: https://arxiv.org/abs/2605.15648, on rates and divisors that follow the private data's size."""
+    if kept.public_n is None:
+        words = (
+            f"sampling rate, steps and divisor follow from the {kept.units:,} {kept.unit}s in the data, as if their "
+            f"number were known; whether it may be known is not said (privacy.public_n declares one)"
+        )
+        return _open("N is fixed beforehand", words)
+    words = f"sampling rate, steps and divisor follow from privacy.public_n, {kept.public_n:,}, and not from the data"
+    return Check(name="N is fixed beforehand", outcome="pass", evidence=words)
 
 
 def _delta(kept: PrivacyRecord) -> Check:
-    limit = 1 / (10 * kept.units)
-    return Check(
-        name="delta",
-        outcome="pass" if kept.delta <= limit else "fail",
-        evidence=f"{kept.delta:g} against 1 / (10 · {kept.units}) = {limit:.3g}",
-    )
+    most = max(kept.units, kept.public_n or 0)
+    limit = 1 / (10 * most)
+    words = f"{kept.delta:g} against 1 / (10 · {most:,} {kept.unit}s) = {limit:.3g}"
+    return _holds("delta", kept.delta <= limit, words)
 
 
-def _unit(kept: PrivacyRecord) -> Check:
+def _unit(kept: PrivacyRecord, model: StoredModel) -> Check:
+    name, there = "privacy unit", model.notes.get("units_in_data")
+    if there is not None and there != kept.units:
+        words = f"the data have {there:,} {kept.unit}s, and {kept.units:,} units were drawn: some are split, or merged"
+        return _holds(name, False, words)
+    most = None if kept.largest_person is None else f"one person contributes up to {kept.largest_person:,} examples"
+    if kept.unit == "person":
+        words = f"the person: {kept.units:,} of them, each drawn and clipped as one; {most}"
+        return _holds(name, True, words + _bounded(kept))
     if kept.largest_person is None:
-        return Check(name="privacy unit", outcome="pass", evidence=f"the {kept.unit}; no person column stands")
-    outcome: Outcome = "pass" if kept.largest_person <= 1 or kept.unit == "person" else "fail"
-    return Check(
-        name="privacy unit",
-        outcome=outcome,
-        evidence=f"the {kept.unit}; one person contributes up to {kept.largest_person} examples, "
-        f"whose protection is that much weaker",
+        return _open(name, f"the {kept.unit}; no person column tells how many examples one person contributes")
+    if kept.largest_person <= 1:
+        return _holds(name, True, f"the {kept.unit}; no person contributes more than one example")
+    return _holds(name, False, f"the {kept.unit}; {most}, whose protection is that much weaker")
+
+
+def _bounded(kept: PrivacyRecord) -> str:
+    """The rule by which contributions are bounded, where it had an effect."""
+    limit, largest = kept.max_examples_per_unit, kept.largest_person
+    if limit is None or largest is None or largest <= limit:
+        return ""
+    return f", of which {limit} are computed in a step, drawn anew each time"
+
+
+def _clipping(kept: PrivacyRecord, model: StoredModel) -> Check:
+    name, error = "every trained parameter clipped", model.notes.get("clipping_error")
+    if error is None:
+        return _open(name, "no clipped sum was compared with one made example by example, or all gradients were zero")
+    words = (
+        f"before training, the clipped sum of a few {kept.unit}s over all trained parameters differed by {error:.1g} "
+        f"of its norm from one made example by example"
     )
+    return _holds(name, error <= _EXACT, words)
 
 
 def _frozen(model: StoredModel) -> Check:
-    untouched = model.notes.get("frozen_untouched")
+    name, untouched = "frozen parameters untouched", model.notes.get("frozen_untouched")
     if untouched is None:
-        return Check(name="frozen parameters untouched", outcome="not checked", evidence="nothing was frozen")
-    return Check(
-        name="frozen parameters untouched",
-        outcome="pass" if untouched else "fail",
-        evidence="their bytes are the same before and after training" if untouched else "some changed in training",
+        return _open(name, "nothing was frozen")
+    words = "their bytes are the same before and after training" if untouched else "some changed in training"
+    return _holds(name, untouched, words)
+
+
+def _noise(kept: PrivacyRecord, model: StoredModel) -> Check:
+    name, seen = "noise as accounted", model.notes.get("noise")
+    if seen is None:
+        return _open(name, "the noise that was added was not looked at")
+    words = (
+        f"{seen['variates']:,} of the values added have {seen['ratio']:.4f} times the standard deviation "
+        f"{kept.noise_multiplier:.4g} · {kept.max_grad_norm:g} that is accounted; p = {seen['p']:.3g}"
     )
+    return _holds(name, seen["p"] >= _IMPLAUSIBLE, words)
 
 
 def _secrecy(kept: PrivacyRecord) -> Check:
-    if kept.secret_noise:
-        return Check(
-            name="noise is secret",
-            outcome="pass",
-            evidence="noise and draws came from the operating system's randomness",
-        )
-    return Check(
-        name="noise is secret",
-        outcome="fail",
-        evidence="reproducible: true derives noise and draws from the seed, so whoever knows the config can subtract "
-        "them; epsilon holds only against those who do not",
+    words = (
+        "noise and draws came from the operating system's randomness"
+        if kept.secret_noise
+        else "reproducible: true derives noise and draws from the seed, so whoever knows the config can subtract them; "
+        "epsilon holds only against those who do not"
     )
+    return _holds("noise is secret", kept.secret_noise, words)
+
+
+def _trials(arm: ArmPlan, kept: PrivacyRecord) -> Check:
+    name, trials = "prior trials", arm.privacy.prior_trials if arm.privacy is not None else None
+    if trials is None:
+        words = (
+            "it is not known how many trainings on these data came before and chose this setting; each adds to "
+            "epsilon (privacy.prior_trials declares them)"
+        )
+        return _open(name, words)
+    if trials == 0:
+        return _holds(name, True, "none, as declared: no training on these data chose this setting")
+    came = "one training" if trials == 1 else f"{trials:,} trainings"
+    words = f"{came} on these data came before, as declared, which the stated epsilon does not cover"
+    if kept.epsilon is not None:
+        words += f"; were they like this one, {_composed([kept] * (trials + 1))}"
+    return _holds(name, False, words)
+
+
+def _cover(kept: PrivacyRecord, others: Sequence[OtherTraining]) -> Check:
+    """What the stated epsilon speaks of, and what someone is promised who sees more than this one model."""
+    private = [other for other in others if other.privacy is not None]
+    known = [other.privacy for other in private if other.privacy is not None and other.privacy.unit == kept.unit]
+    words = "this one training"
+    if private and len(known) == len(private) and None not in {each.epsilon for each in (kept, *known)}:
+        names = ", ".join(other.name for other in private)
+        words += f"; with what else was trained privately on these data ({names}), {_composed([kept, *known])}"
+    elif private:
+        words += f"; nothing can be said of it together with {', '.join(other.name for other in private)}"
+    standard = [other.name for other in others if other.privacy is None]
+    if standard:
+        words += f"; who sees {', '.join(standard)}, trained on the same data without privacy, is promised nothing"
+    return _open("what epsilon covers", f"{words}; this audit's own outputs are not covered")
+
+
+def _composed(trainings: Sequence[PrivacyRecord]) -> str:
+    """What several trainings keep together.
+
+    Source: basic composition; Dwork and Roth (2014), https://doi.org/10.1561/0400000042, theorem 3.16.
+    """
+    epsilon, delta = sum(each.epsilon or 0.0 for each in trainings), sum(each.delta for each in trainings)
+    return f"all {len(trainings)} keep epsilon {epsilon:.4g} at delta {delta:.3g} (the sums)"

@@ -7,20 +7,24 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from audit.data.references import POPULATION, reference_data
 from audit.data.splits import Splits
-from audit.planning.plan import ArmPlan, Head, Plan
+from audit.planning.plan import ArmPlan, Plan, Unasked, reference_run
 from audit.running import arms, assemble, compare
 from audit.running.arms import StoredModel
 from audit.running.asking import Answered, Asking, Measured, broken, not_measured
+from audit.running.preflight import placed, preflight
 from audit.running.preparation import prepared
-from audit.settings.config import AuditConfig, Policy
-from audit.store import RunFolder, Store, digest, private_folder, read_json, write_json, write_text
+from audit.running.seal import Seal, now, sealed
+from audit.settings.config import AuditConfig, Head
+from audit.settings.mistakes import Lines
+from audit.store import RunFolder, Store, private_folder, write_json, write_text
 from audit.units import Observer, Units, tool_version
 from audit.world.pairs import name_swaps, stereotype_pairs
-from probes.protocol import Ask, Decision, Facts, Items, PrivacyClaim, Probe, Subject
+from probes.protocol import REFERENCE, Ask, Decision, Facts, Items, PrivacyClaim, Probe, Subject
 from probes.results import NotApplicable
 from reports.record import AuditRecord, RunInfo, UnitOutcome, dumps, load_run
 
@@ -35,6 +39,7 @@ class Order:
         plan: Its plan.
         store: Where objects lie.
         folder: The run's folder.
+        lines: Where each setting is written.
         changes: Settings given on the command line.
         coins: Seed of the coins: the config's, or a fresh one.
     """
@@ -44,6 +49,7 @@ class Order:
     plan: Plan
     store: Store
     folder: RunFolder
+    lines: Lines
     changes: tuple[str, ...] = ()
     coins: int = 0
 
@@ -68,11 +74,6 @@ class Question:
     asks: Mapping[str, Ask]
 
 
-def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def run(order: Order, observer: Observer) -> AuditRecord:
     """Do what is not yet done, and write `record.json`, the rows and `run.json`.
 
@@ -80,11 +81,16 @@ def run(order: Order, observer: Observer) -> AuditRecord:
         ValueError: Data or a model that the audit refuses, in one sentence.
     """
     private_folder(order.folder.path)
+    order.store.sweep()
     units = Units(store=order.store, folder=order.folder, observer=observer)
     started = now()
-    splits = prepared(order.config, order.as_written, order.store, units, plan=order.plan, coins=order.coins)
-    sealed_at = _seal(order, splits)
-    _write_run(order, units, started, sealed_at, "running")
+    splits = prepared(
+        order.config, order.as_written, order.store, units, plan=order.plan, coins=order.coins, lines=order.lines
+    )
+    if not order.folder.config.is_file():
+        write_json(order.folder.config, order.as_written.model_dump(mode="json"))
+    seal = sealed(order, splits, observer)
+    _write_run(order, units, started, seal, "running", {})
     models = _models(order, units, splits)
     found = _ask(order, units, splits, models)
     seeds = compare.over_seeds(order.plan, found.answers, units, order.config.seeds.probe, found.unmeasured)
@@ -98,7 +104,7 @@ def run(order: Order, observer: Observer) -> AuditRecord:
         over_seeds=seeds,
         contrasts=contrasts,
         unmeasured=tuple(found.unmeasured),
-        gates=read_json(order.folder.seal)["gates"],
+        seal=seal,
         changes=order.changes,
         coins=order.coins,
     )
@@ -108,47 +114,26 @@ def run(order: Order, observer: Observer) -> AuditRecord:
     order.folder.cleaning.unlink(missing_ok=True)  # the rows are whole again
     order.folder.write_manifest()
     status = "incomplete" if record.coverage.errors else "complete"
-    _write_run(order, units, started, sealed_at, status)
+    _write_run(order, units, started, seal, status, _deployed(order, models))
     return record
-
-
-def _seal(order: Order, splits: Splits) -> str:
-    """Fix config, gates and coins before anything is measured; what was sealed once stays sealed.
-
-    Gates that are changed afterwards do not break the seal: the verdict is given on the new ones, and says so.
-    """
-    config = order.as_written
-    gates = config.gates.model_dump(mode="json") if isinstance(config.gates, Policy) else None
-    seal = {
-        "config": digest(config.model_dump(mode="json", exclude={"gates", "report"})),
-        "gates": digest(gates) if gates else None,
-        "coins": splits.commitment,
-        "coins_seed": order.coins,
-        "sealed_at": now(),
-    }
-    if not order.folder.config.is_file():
-        write_json(order.folder.config, config.model_dump(mode="json"))
-    if order.folder.seal.is_file():
-        before = read_json(order.folder.seal)
-        if all(before.get(key) == seal[key] for key in ("config", "coins")):
-            return str(before["sealed_at"])
-    write_json(order.folder.seal, seal)
-    return str(seal["sealed_at"])
 
 
 def _models(order: Order, units: Units, splits: Splits) -> dict[tuple[str, int], StoredModel]:
     """Each run of each arm as a stored model; the untouched base under ("", 0) as well."""
     source, content = arms.base_source(order.config, units)
     if not all(_is_trained(order, arm, seed) for arm, seed in order.plan.runs()):
-        arms.preflight(order.config, order.plan, splits, source)
-    base = arms.base_model(order.config, units, source, content)
+        preflight(order.config, order.plan, splits, source, order.lines)
+    with placed(order.lines, ("model", "name")):
+        base = arms.base_model(order.config, units, source, content)
     models = {("", 0): base}
+    for arm, seed in order.plan.runs():  # before any arm is trained
+        if arm.source == "given":
+            with placed(order.lines, ("arms", arm.name, "given")):
+                models[arm.name, seed] = arms.given_model(order.config, units, arm, splits.classes)
     for arm, seed in order.plan.runs():
         if arm.source == "base":
             models[arm.name, seed] = base
-        elif arm.source == "given":
-            models[arm.name, seed] = arms.given_model(order.config, units, arm, splits.classes)
-        else:
+        elif arm.source == "trained":
             models[arm.name, seed] = arms.trained_model(order.config, units, arm, seed, source, content, splits)
     return models
 
@@ -163,7 +148,7 @@ def _is_trained(order: Order, arm: ArmPlan, seed: int) -> bool:
 
 def _ask(order: Order, units: Units, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Found:
     """Put every probe to every arm it is for; models are loaded one at a time."""
-    found = Found()
+    found = Found(unmeasured=[_unasked(order.plan, each) for each in order.plan.unasked])
     loader = _Loader(order, splits)
     asking = Asking(
         units=units,
@@ -186,6 +171,11 @@ def _ask(order: Order, units: Units, splits: Splits, models: Mapping[tuple[str, 
             found.unmeasured.append(broken(unit, question.arm.name, question.name, error))
             units.observer.say(f"{unit}: {found.unmeasured[-1].reason}")
     return found
+
+
+def _unasked(plan: Plan, each: Unasked) -> UnitOutcome:
+    unit = unit_of_probe(each.arm, plan.arm(each.arm).seeds[0], each.probe)
+    return not_measured(unit, each.arm, each.probe, NotApplicable(each.reason))
 
 
 def _questions(
@@ -211,8 +201,8 @@ def _questions(
 def _tables(asking: Asking, question: Question, models: Mapping[tuple[str, int], StoredModel]) -> dict[str, Measured]:
     tables = {}
     for name, ask in question.asks.items():
-        of_base = ask.of == "base"
-        model = models["", 0] if of_base else models[question.arm.name, question.seed]
+        asked = asked_of(question.arm.name, question.seed, ask)
+        model = None if asked is None else models[asked]
         tables[name] = asking.measure(unit_of_ask(question.arm.name, question.seed, ask), ask, model)
     return tables
 
@@ -226,6 +216,15 @@ def settings_of(config: AuditConfig) -> dict[str, Any]:
     }
 
 
+def asked_of(arm: str, seed: int, ask: Ask) -> tuple[str, int] | None:
+    """The run that answers what is asked in the name of a run of an arm; None where the data alone do."""
+    if ask.of == "data":
+        return None
+    if ask.of.startswith(REFERENCE):
+        return reference_run(arm, seed, int(ask.of.removeprefix(REFERENCE)))
+    return ("", 0) if ask.of == "base" else (arm, seed)
+
+
 def unit_of_training(arm: str, seed: int) -> str:
     """The name of the unit that trains an arm."""
     return f"train:{arm}@{seed}"
@@ -233,7 +232,8 @@ def unit_of_training(arm: str, seed: int) -> str:
 
 def unit_of_ask(arm: str, seed: int, ask: Ask) -> str:
     """The name of the unit that measures a table."""
-    whose = "base" if ask.of == "base" else f"{arm}@{seed}"
+    asked = asked_of(arm, seed, ask)
+    whose = ask.of if ask.of in {"base", "data"} or asked is None else f"{asked[0]}@{asked[1]}"
     return f"ask:{whose}:{ask.table.name}:{ask.on.digest[:8]}"
 
 
@@ -264,7 +264,7 @@ class _Loader:
             models.set_threads(config.compute.threads)
             loaded = models.load(model.source, model.head, self._splits.classes)
             longest = models.longest(config.base_model, loaded)
-            name = unit.split(":")[1]
+            name = unit.split(":")[1].partition("@")[0]
             self._kept[key] = models.subject(
                 name,
                 loaded,
@@ -320,36 +320,53 @@ def claim_of(arm: ArmPlan, model: StoredModel) -> PrivacyClaim | None:
     )
 
 
+_AS_TRAINED = ("pool", "canaries", "canary_references", POPULATION)
+
+
 def data_of(config: AuditConfig, splits: Splits, arm: ArmPlan, facts: Facts) -> dict[str, Items]:
     """The items a probe may ask about; where a causal model classifies by a word, members are shown as trained on."""
-    data = dict(splits.probe_data(arm.role))
+    data = splits.probe_data(arm.role) | reference_data(splits, arm.references)
     if config.data.world is not None:  # a language of its own has questions of its own
         data |= {"pairs": stereotype_pairs(), "name_swaps": name_swaps(config.data.world)}
     if facts.head == "causal" and facts.task == "text-classification":
-        for name in ("pool", "canaries", "canary_references"):
-            if name in data and "label" in data[name]:
+        for name in [n for n in data if n in _AS_TRAINED or n.startswith(REFERENCE)]:
+            if "label" in data[name]:
                 data[name] = arms.as_trained(config, data[name], splits.classes)
     return data
 
 
-def _write_run(order: Order, units: Units, started: str, sealed_at: str, status: Any) -> None:
+def _write_run(order: Order, units: Units, started: str, seal: Seal, status: Any, deployed: Mapping[str, str]) -> None:
     timings: dict[str, Any] = {}
     if order.folder.run.is_file():
         before = load_run(order.folder.run)
         timings, started = dict(before.timings), before.started
         if status == "running":
             return  # what was written before stands with the record until there is a new one
-        if before.status == status and not units.timings and dict(before.objects) == units.keys:
+        as_before = (before.status, before.sealed_at, before.deployed) == (status, seal.sealed_at, deployed)
+        if as_before and not units.timings and dict(before.objects) == units.keys:
             return  # nothing was done: a second look leaves the folder as it is
     info = RunInfo(
         run_id=order.folder.run_id,
         status=status,
         started=started,
         finished=None if status == "running" else now(),
-        sealed_at=sealed_at,
+        sealed_at=seal.sealed_at,
         host={"machine": platform.machine(), "system": platform.platform(), "processors": str(os.cpu_count())},
         timings={**timings, **units.timings},
         objects=dict(units.keys),
+        deployed=deployed,
         tool_version=tool_version(),
     )
     write_text(order.folder.run, dumps(info))
+
+
+def _deployed(order: Order, models: Mapping[tuple[str, int], StoredModel]) -> dict[str, str]:
+    """Where the weights of the arm to be deployed lie, by run of it: in the folder of all runs, or as configured."""
+    found = {}
+    for (arm, seed), model in sorted(models.items()):
+        if arm == order.config.deploy:
+            folder = Path(model.source.name)
+            is_stored = folder.is_relative_to(order.store.root)
+            as_given = order.as_written.arms[arm].given or order.as_written.base_model.name
+            found[f"{arm}@{seed}"] = str(folder.relative_to(order.store.root)) if is_stored else as_given
+    return found

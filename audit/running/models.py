@@ -25,9 +25,10 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from audit.planning.plan import Head
 from audit.refusal import Refused
-from audit.settings.config import Model, Task
+from audit.settings.checks_of_models import REMEDY
+from audit.settings.config import Head, Model, Task
+from audit.settings.inspection import ENCODERS, checkpoint_of, positions, why_not_a_model, why_other_classes
 from audit.store import digest
 from probes.protocol import Subject
 from probes.scoring.causal import CausalScorer
@@ -42,10 +43,7 @@ _AUTO: dict[Head | None, Any] = {
     "causal": AutoModelForCausalLM,
     "masked": AutoModelForMaskedLM,
 }
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _LONGEST = 512
-_ENCODERS = {"albert", "bert", "camembert", "data2vec-text", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl"}
-"""Kinds of model that transformers gives a causal head although they look ahead unless configured as decoders."""
 
 # What a run does is shown by its units, and what a checkpoint lacks is looked at here.
 disable_progress_bar()
@@ -76,14 +74,9 @@ def refuse_unsafe(folder: Path) -> None:
     Raises:
         ModelError: With what to do about it.
     """
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: no config.json; give the folder that save_pretrained wrote")
-    if "auto_map" in json.loads((folder / "config.json").read_text("utf-8")):
-        raise ModelError(f"{folder}: its config asks for code of its own (auto_map), which is never run")
-    if not any(folder.glob("*.safetensors")):
-        pickled = [f.name for pattern in _PICKLED for f in folder.glob(pattern)]
-        found = f"only pickled weights ({', '.join(sorted(pickled))})" if pickled else "no weights"
-        raise ModelError(f"{folder}: {found}; save the model as safetensors")
+    why = why_not_a_model(folder)
+    if why is not None:
+        raise ModelError(f"{folder}: {why}; {REMEDY}")
 
 
 def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new_head: bool = False) -> Loaded:
@@ -113,7 +106,7 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
         model, info = _AUTO[head].from_pretrained(source.name, config=config, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{source.name}: cannot be loaded as a {head} model ({_first_line(error)})") from error
-    if head == "causal" and config.model_type in _ENCODERS and not config.is_decoder:
+    if head == "causal" and config.model_type in ENCODERS and not config.is_decoder:
         raise ModelError(
             f"{source.name}: a {config.model_type} model sees the words that come after, so it is no causal model; "
             f"choose another model, or task.kind: masked-lm"
@@ -123,6 +116,7 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
         raise ModelError(
             f"{source.name}: its weights lack {missing[0]}, so as a {head} model it would answer at random"
         )
+    _refuse_length(source, config)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if model.config.pad_token_id is None:
@@ -130,20 +124,25 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
     return Loaded(model=model, tokenizer=tokenizer, head=head)
 
 
+def _refuse_length(source: Model, config: Any) -> None:
+    """Refuse texts longer than the model has positions for."""
+    context = positions(config.to_dict(), config.model_type)
+    if context is not None and source.max_length is not None and source.max_length > context:
+        raise ModelError(
+            f"{source.name}: the model has positions for {context} tokens; got max_length {source.max_length}; "
+            f"write {context} or fewer"
+        )
+
+
 def check_classes(source: Model, classes: tuple[str, ...]) -> None:
-    """Refuse a trained classifier that names the same classes in another order, or other classes.
+    """Refuse a trained classifier that names the same classes in another order, other classes, or more or fewer.
 
     Raises:
-        ModelError: With the order that its config gives.
+        ModelError: With the classes that its config gives.
     """
-    stated = AutoConfig.from_pretrained(source.name, trust_remote_code=False).id2label or {}
-    theirs = tuple(stated[i] for i in sorted(stated))
-    unnamed = all(name == f"LABEL_{i}" for i, name in enumerate(theirs))
-    if not unnamed and theirs != classes:
-        raise ModelError(
-            f"{source.name}: its classes are {', '.join(theirs)}, the task's {', '.join(classes)}; "
-            f"give task.classes in its order, and data.label_names to match"
-        )
+    why = why_other_classes(checkpoint_of(Path(source.name)).classes, classes)
+    if why is not None:
+        raise ModelError(f"{source.name}: {why}; give task.classes in its order, and data.label_names to match")
 
 
 def own_head(source: Model) -> Head | None:
@@ -211,7 +210,8 @@ def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def longest(source: Model, loaded: Loaded) -> int:
     """Longest text in tokens: as the config says, else the model's context up to 512."""
-    context = getattr(loaded.model.config, "max_position_embeddings", None) or _LONGEST
+    config = loaded.model.config
+    context = positions(config.to_dict(), config.model_type) or _LONGEST
     stated = getattr(loaded.tokenizer, "model_max_length", _LONGEST) or _LONGEST
     return source.max_length or int(min(context, stated, _LONGEST))
 

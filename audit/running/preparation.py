@@ -1,19 +1,34 @@
 """The data object of a run: prepared once for a config's data, its coins and its sources."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from audit.data.splits import Splits
 from audit.planning.plan import Plan
-from audit.refusal import Refused
+from audit.running.privacy_units import examples_of, unit_count, wrong_persons
+from audit.settings.checks_of_arms import wrong_privacy
+from audit.settings.checks_of_models import wrong_number_of_classes
+from audit.settings.checks_of_task import no_class
 from audit.settings.config import AuditConfig, Source
-from audit.settings.mistakes import listed
+from audit.settings.inspection import checkpoint_of, why_other_classes
+from audit.settings.mistakes import ConfigError, Lines, Wrong, listed
 from audit.store import Store, digest, file_digest, stored_salt
 from audit.units import Units, code_of_data, versions
 
+_FEWEST_UNITS = 2
+"""Units outside the test data that are wanted where nothing is trained: the audit pool leaves one out."""
+
 
 def prepared(
-    config: AuditConfig, as_written: AuditConfig, store: Store, units: Units, *, plan: Plan, coins: int
+    config: AuditConfig,
+    as_written: AuditConfig,
+    store: Store,
+    units: Units,
+    *,
+    plan: Plan,
+    coins: int,
+    lines: Lines,
 ) -> Splits:
     """The splits, from the store or prepared now.
 
@@ -22,14 +37,16 @@ def prepared(
         as_written: The same with its files as they are written.
         store: Where objects lie.
         units: Does the work, or finds it done.
-        plan: Says whether canaries are needed.
+        plan: Says whether canaries are needed, and whether anything is trained.
         coins: Seed of the coins.
+        lines: Where each setting is written.
 
     Raises:
         DataError: Data that cannot be used as the config asks.
-        Refused: A task that speaks of other classes than the data have.
+        ConfigError: What the config asks of data that turn out to be others.
     """
     config = config.model_copy(update={"seeds": config.seeds.model_copy(update={"coins": coins})})
+    config, as_written = (each if plan.trains else _without_training(each) for each in (config, as_written))
     salt = digest(["salt", coins]) if config.compute.reproducible else stored_salt(store.root / "salt")
     inputs = {
         "data": as_written.data.model_dump(mode="json"),
@@ -48,22 +65,53 @@ def prepared(
         prepare(config, base_folder=Path(), salt=salt, canaries_wanted=plan.needs_canaries).save(part)
 
     splits = Splits.load(units.obtain("data", "data", inputs, write))
-    _refuse_other_classes(config, splits.classes)
+    wrong = [*_wrong_classes(config, plan, splits.classes), *_wrong_sizes(config, plan, splits)]
+    if wrong:
+        raise ConfigError(lines.mistake(*each) for each in wrong)
     return splits
 
 
-def _refuse_other_classes(config: AuditConfig, classes: tuple[str, ...]) -> None:
-    """Refuse a task that speaks of other classes than the data have, which only the data could tell.
+def _without_training(config: AuditConfig) -> AuditConfig:
+    """The config of an audit in which no arm is trained: how much there is to train on does not matter then."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"minimum_units": _FEWEST_UNITS})})
 
-    Raises:
-        Refused: A class to decide for that is not there, or one without a label word.
-    """
+
+def _wrong_classes(config: AuditConfig, plan: Plan, classes: tuple[str, ...]) -> Iterator[Wrong]:
+    """What speaks of other classes than the data have, which only the data could tell."""
     rule, words = config.task.decision, config.task.label_words
     if not isinstance(rule, str) and rule.class_name not in classes:
-        raise Refused(f"task.decision.class: no such class; got '{rule.class_name}'; the data have {listed(classes)}")
-    missing = set(classes) - set(words) if words is not None else set()
-    if missing:
-        raise Refused(f"task.label_words: must have a word for each class of the data; missing {listed(missing)}")
+        yield Wrong(("task", "decision", "class"), *no_class(rule.class_name, classes))
+    if words is not None:
+        for name in sorted(set(words) - set(classes)):
+            yield Wrong(("task", "label_words", name), *no_class(name, classes))
+        missing = set(classes) - set(words)
+        if missing:
+            rule_of_words = f"must have a word for each class of the data; missing {listed(missing)}"
+            yield Wrong(("task", "label_words"), rule_of_words)
+    yield from wrong_number_of_classes(config, classes)
+    for arm in plan.arms:
+        if arm.given is not None and config.head == "classifier":
+            why = why_other_classes(checkpoint_of(Path(arm.given)).classes, classes)
+            if why is not None:
+                remedy = "give task.classes in its order, and data.label_names to match"
+                yield Wrong(("arms", arm.name, "given"), why, remedy)
+
+
+def _wrong_sizes(config: AuditConfig, plan: Plan, splits: Splits) -> Iterator[Wrong]:
+    """What is wrong with the private arms for as many units as they, and their twins, are trained on.
+
+    A twin is looked at where nothing is wrong with its arm.
+    """
+    refused = set()
+    for arm in plan.arms:
+        if arm.source == "trained" and arm.privacy is not None and arm.twin_of not in refused:
+            items, whose = examples_of(arm, splits), "its twin" if arm.twin_of else "it"
+            wrong = list(wrong_persons(arm, items))
+            if not wrong:
+                n = unit_count(arm.privacy, items)
+                wrong = list(wrong_privacy(config, arm.written_as, (n, n), whose=whose))
+            yield from wrong
+            refused |= {arm.name} if wrong else set()
 
 
 def _sources(config: AuditConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from audit.settings.config import AuditConfig
+from audit.settings.config import AuditConfig, model_by_name
 from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, shown
 
 
@@ -35,7 +35,7 @@ def apply(data: dict[str, Any], lines: Lines, change: str) -> Lines:
             section[key] = _begun(change, place)
             began = began or place
         if place == ("model",) and isinstance(section[key], str):
-            section[key] = {"name": section[key]}
+            section[key] = model_by_name(section[key])
         section = section[key]
     key = _key(change, section, place, path[-1])
     section[key] = value

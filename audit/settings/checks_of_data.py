@@ -1,131 +1,110 @@
-"""Whether the model, the task and the data fit each other and the files they name."""
+"""Whether the data section says where each row comes from, and the files it names hold what it says."""
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from audit.settings.checks_of_arms import NAME, REMEDY
-from audit.settings.config import WORLD, AuditConfig, Canaries, Data, Source, Threshold
-from audit.settings.inspection import columns_of, why_not_a_model
-from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
+from audit.settings.checks import Check, below
+from audit.settings.checks_of_arms import NAME
+from audit.settings.checks_of_models import wrong_revision
+from audit.settings.checks_of_task import classes_of, no_class
+from audit.settings.config import AuditConfig, Canaries, Data, Source
+from audit.settings.inspection import columns_of, rows_of
+from audit.settings.mistakes import Place, Wrong, columns_shown, did_you_mean, listed
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARES = {"validation": 0.1, "test": 0.2}
 """What is held out where the config is silent."""
 
-
-def wrong_model(config: AuditConfig) -> Iterator[Wrong]:
-    """What is wrong with the model section."""
-    model, place = config.model, ("model",)
-    if model.name == WORLD:
-        if config.data.world is None:
-            yield Wrong(
-                (*place, "name"), "the embedded model knows only the embedded world's words", "add data.world: {}"
-            )
-    elif Path(model.name).is_absolute():
-        why = why_not_a_model(Path(model.name))
-        if why is not None:
-            yield Wrong((*place, "name"), f"{why}; got '{model.name}'", REMEDY)
-        if model.revision is not None:
-            yield Wrong((*place, "revision"), "a folder has no revision", "leave it out")
-    elif not _HUB_NAME.fullmatch(model.name):
-        yield Wrong((*place, "name"), f"neither a folder nor a name on the hub; got '{model.name}'")
-    else:
-        yield from _wrong_revision(model.name, model.revision, place)
-    if model.tokenizer is not None and not Path(model.tokenizer).is_dir():
-        yield Wrong((*place, "tokenizer"), f"no such folder; got '{model.tokenizer}'")
-    if model.pretraining is not None and model.name != WORLD:
-        yield Wrong((*place, "pretraining"), "is for the embedded model, 'world'", "leave it out")
+_DATA: Place = ("data",)
+_TRAINING = below(_DATA, Source.model_fields)
+"""The settings of the training data themselves."""
+_KIND: tuple[Place, ...] = (("task", "kind"), (*_DATA, "label"), (*_DATA, "world"))
+_CLASSES: tuple[Place, ...] = (("task", "classes"), (*_DATA, "label_names"), *_KIND)
+_ROLES = ("text", "text_pair", "label", "id", "person", "domain")
+"""What a column can be besides a group; of two the same column, the first keeps it."""
+_SECRETS = {"phone": 80_000, "card": 10**9}
+"""How many different secrets there are of some kinds."""
 
 
-def _wrong_revision(name: str, revision: str | None, place: Place) -> Iterator[Wrong]:
-    if revision is None:
-        rule = f"'{name}' on the hub needs a pinned revision, or what is audited could change"
-        yield Wrong((*place, "revision"), rule, "write the 40 hex digits of its commit")
-    elif not _COMMIT.fullmatch(revision):
-        rule = f"must be a commit of 40 hex digits, for a branch or tag may move; got '{revision}'"
-        yield Wrong((*place, "revision"), rule)
-
-
-def _classes(config: AuditConfig) -> list[str] | None:
-    """The classes, where the config itself tells them."""
-    if config.task.classes is not None:
-        return list(config.task.classes)
-    names = config.data.label_names
-    return sorted(set(names.values())) if names else None
-
-
-def wrong_task(config: AuditConfig) -> Iterator[Wrong]:
-    """What is wrong with the task section."""
-    task, classes = config.task, _classes(config)
-    if task.classes is not None and (len(set(task.classes)) < len(task.classes) or len(task.classes) < 2):
-        rule = f"must be two or more different names; got {', '.join(task.classes) or 'none'}"
-        yield Wrong(("task", "classes"), rule)
-    if config.kind == "text-classification" and config.data.world is None and config.data.label is None:
-        yield Wrong(("data", "label"), "is required for text-classification", "name the column of the label")
-    if isinstance(task.decision, Threshold):
-        place: Place = ("task", "decision", "class")
-        if config.kind != "text-classification":
-            yield Wrong(place, f"is for text-classification, and this is {config.kind}", "leave decision out")
-        elif classes is not None and task.decision.class_name not in classes:
-            yield Wrong(place, *_no_class(task.decision.class_name, classes))
-    yield from _wrong_words(config, classes)
-
-
-def _no_class(name: str, classes: Collection[str]) -> tuple[str, str]:
-    return f"no such class; got '{name}'", did_you_mean(name, classes) or f"there are {listed(classes)}"
-
-
-def _wrong_words(config: AuditConfig, classes: Collection[str] | None) -> Iterator[Wrong]:
-    """The prompt and the words by which a causal model classifies."""
-    prompt, words, place = config.task.prompt, config.task.label_words, ("task", "label_words")
-    if prompt is not None and "{text}" not in prompt:
-        yield Wrong(("task", "prompt"), f"must have {{text}} where the text goes; got '{prompt}'")
-    if prompt is not None and words is None:
-        yield Wrong(("task", "prompt"), "is for a model that classifies by a word", "add label_words or leave it out")
-    if words is None:
-        return
-    if config.kind != "text-classification":
-        yield Wrong(place, f"are for text-classification, and this is {config.kind}", "set task.kind or leave them out")
-    if len(set(words.values())) < len(words):
-        yield Wrong(place, f"must differ from class to class; got {listed(words.values())}")
-    if classes is not None:
-        for name in sorted(set(words) - set(classes)):
-            yield Wrong((*place, name), *_no_class(name, classes))
-        missing = set(classes) - set(words)
-        if missing:
-            yield Wrong(place, f"must have a word for each class; missing {listed(missing)}")
-
-
-def wrong_data(config: AuditConfig) -> Iterator[Wrong]:
-    """What is wrong with the data section and the files it names."""
+def checks_of_data(config: AuditConfig) -> Iterator[Check]:
+    """The checks of the data section and the files it names."""
     data = config.data
-    for place, source in _sources(data):
-        yield from _wrong_origin(source, place)
-        yield from _wrong_labels(config, source, place)
-        yield from _wrong_columns(data, source, place)
-    for name, source in data.domains.items():
-        if not NAME.fullmatch(name):
-            yield Wrong(("data", "domains", name), "a domain's name must be of letters, digits, '_', '-' and '.'")
-        if source.domain is not None:
-            yield Wrong(
-                ("data", "domains", name, "domain"), "all rows of this source are of one domain", "leave it out"
-            )
-    if data.in_domain is not None and data.domain is None:
-        yield Wrong(("data", "in_domain"), "is a value of the domain column, and none is named", "add data.domain")
-    yield from _wrong_shares(data)
+    yield Check((*_TRAINING, (*_DATA, "world")), partial(_wrong_origin, data, _DATA))
+    yield Check((*_TRAINING, *_KIND), partial(_of_no_use, config))
+    if data.world is not None:
+        yield Check((_DATA,), partial(_brought_by_the_world, data))
+    else:
+        for place, source in _sources(data):
+            reads = (*_TRAINING, *([place] if place != _DATA else []))
+            if source is not data:
+                yield Check(reads, partial(_wrong_origin, source, place))
+            yield Check((*reads, *_CLASSES), partial(_wrong_labels, config, source, place))
+            yield Check(reads, partial(_wrong_columns, data, source, place))
+        yield Check(((*_DATA, "domains"),), partial(_wrong_domains, data))
+        yield Check(below(_DATA, ["domain", "in_domain"]), partial(_wrong_in_domain, data))
+        yield Check(below(_DATA, _SHARES), partial(_wrong_shares, data))
     for i, canaries in enumerate(data.canaries):
-        yield from _wrong_canaries(config, canaries, ("data", "canaries", i))
+        yield Check(((*_DATA, "canaries"), *_KIND), partial(_wrong_canaries, config, canaries, (*_DATA, "canaries", i)))
+
+
+def bounds_on_units(config: AuditConfig) -> tuple[int, int | None]:
+    """The fewest and the most examples that an arm is trained on, as far as that can be told before they are read.
+
+    Counted are the rows of the file, and only where an arm is private, for which alone it matters. At least so many are
+    trained on as are not held out, where none can be left out; where nothing is known, at least 0 and at most None.
+    """
+    data = config.data
+    if data.world is not None:
+        return data.world.core + data.world.pool, data.world.core + data.world.pool
+    if all(arm.privacy is None for arm in config.arms.values()):
+        return 0, None
+    counted = rows_of(Path(data.file)) if data.file is not None else None
+    rows = min((n for n in (counted, data.limit) if n is not None), default=None)
+    if counted is None or rows is None:
+        return 0, rows
+    held_out = sum(max(1, round(share * rows)) for share in _shares(data).values())
+    may_shrink = data.bad_rows == "skip" or data.domain is not None
+    return 0 if may_shrink else max(0, rows - held_out), rows
+
+
+def _of_no_use(config: AuditConfig) -> Iterator[Wrong]:
+    """Columns that a language model is not trained on."""
+    if config.kind != "text-classification":
+        for place, source in _sources(config.data):
+            for key in sorted({"label", "text_pair"} & source.model_fields_set):
+                if getattr(source, key) is not None:
+                    rule = f"is for text-classification, and this is {config.kind}"
+                    yield Wrong((*place, key), rule, "leave it out")
+
+
+def _brought_by_the_world(data: Data) -> Iterator[Wrong]:
+    for key in sorted(data.model_fields_set - {"world", "canaries"}):
+        if key not in {"file", "hub"}:  # which `_wrong_origin` says
+            rule = "the embedded world brings data of its own, and this changes nothing in them"
+            yield Wrong((*_DATA, key), rule, "leave it out")
+
+
+def _wrong_domains(data: Data) -> Iterator[Wrong]:
+    for name, source in data.domains.items():
+        place: Place = (*_DATA, "domains", name)
+        if not NAME.fullmatch(name):
+            yield Wrong(place, "a domain's name must be of letters, digits, '_', '-' and '.'")
+        if source.domain is not None:
+            yield Wrong((*place, "domain"), "all rows of this source are of one domain", "leave it out")
+
+
+def _wrong_in_domain(data: Data) -> Iterator[Wrong]:
+    if data.in_domain is not None and data.domain is None:
+        yield Wrong((*_DATA, "in_domain"), "is a value of the domain column, and none is named", "add data.domain")
 
 
 def _sources(data: Data) -> Iterator[tuple[Place, Source]]:
-    yield ("data",), data
+    yield _DATA, data
     for name, held_out in (("validation", data.validation), ("test", data.test)):
         if isinstance(held_out, Source):
-            yield ("data", name), held_out
+            yield (*_DATA, name), held_out
     for name, domain in data.domains.items():
-        yield ("data", "domains", name), domain
+        yield (*_DATA, "domains", name), domain
 
 
 def _wrong_origin(source: Source, place: Place) -> Iterator[Wrong]:
@@ -135,7 +114,7 @@ def _wrong_origin(source: Source, place: Place) -> Iterator[Wrong]:
         choices = "file, hub or world" if isinstance(source, Data) else "file or hub"
         yield Wrong(place, f"must name one of {choices}; got {listed(given)}")
     if source.hub is not None:
-        yield from _wrong_revision(source.hub, source.revision, place)
+        yield from wrong_revision(source.hub, source.revision, place)
         return
     for key in sorted({"revision", "subset", "split"} & source.model_fields_set):
         yield Wrong((*place, key), "is for data from the hub", "leave it out")
@@ -146,18 +125,17 @@ def _wrong_labels(config: AuditConfig, source: Source, place: Place) -> Iterator
         return
     if source.label is None and config.data.label is None:
         yield Wrong((*place, "label_names"), "name the values of a label column, and none is named", "add data.label")
-    classes = _classes(config)
+    classes = classes_of(config)
     for written, name in source.label_names.items():
         if classes is not None and name not in classes:
-            yield Wrong((*place, "label_names", written), *_no_class(name, classes))
+            yield Wrong((*place, "label_names", written), *no_class(name, classes))
 
 
 def _wrong_columns(data: Data, source: Source, place: Place) -> Iterator[Wrong]:
     """Columns that the file has not; those that every source needs are the training data's where one names none."""
-    own = {key: getattr(source, key) for key in ("text", "text_pair", "label", "id", "person", "domain")}
-    roles = {key: column for key, column in own.items() if column is not None}
+    roles = {key: column for key in _ROLES if (column := getattr(source, key)) is not None}
     roles |= {f"groups.{i}": column for i, column in enumerate(source.groups)}
-    yield from _in_two_roles(roles, place)
+    yield from _in_two_roles(roles, _lent(data, source, place), place)
     if source.file is None:
         return
     inherited = {"text": data.text or "text", "text_pair": data.text_pair, "label": data.label}
@@ -171,41 +149,68 @@ def _wrong_columns(data: Data, source: Source, place: Place) -> Iterator[Wrong]:
         at, name = (*place, *key.split(".")), Path(source.file).name
         if column not in columns:
             near = did_you_mean(column, columns)
-            yield Wrong(at, f"no column '{column}' in {name}", near or f"it has {listed(columns)}")
+            yield Wrong(at, f"no column '{column}' in {name}", near or f"it has {listed(columns_shown(columns))}")
         elif columns.count(column) > 1:
             yield Wrong(at, f"the column '{column}' stands in {name} twice", "rename one")
 
 
-def _in_two_roles(roles: dict[str, str], place: Place) -> Iterator[Wrong]:
-    """A column that is the answer cannot also be asked with, or be a protected attribute."""
-    taken = {roles[key]: key for key in ("text", "text_pair", "label") if key in roles}
-    for key, column in roles.items():
-        other = taken.get(column, key)
-        if other != key:
-            yield Wrong(
-                (*place, *key.split(".")), f"the column '{column}' is already the {other}", "name another column"
-            )
+def _lent(data: Data, source: Source, place: Place) -> dict[str, str]:
+    """The training data's columns that a source takes over where it names none; all of a domain's are of one domain."""
+    keys = [key for key in _ROLES if not (key == "domain" and "domains" in place)]
+    lent = {key: getattr(data, key) or ("text" if key == "text" else None) for key in keys}
+    if "groups" not in source.model_fields_set:
+        lent |= {f"groups.{i}": column for i, column in enumerate(data.groups)}
+    return {key: column for key, column in lent.items() if column is not None}
+
+
+def _in_two_roles(own: dict[str, str], lent: dict[str, str], place: Place) -> Iterator[Wrong]:
+    """A column has one role: names of groups, domains and classes are shown, texts, identifiers and persons never."""
+    roles = {**lent, **own}
+    taken: dict[str, str] = {}
+    for key in sorted(roles, key=lambda key: _ROLES.index(key) if key in _ROLES else len(_ROLES)):
+        first = taken.setdefault(roles[key], key)
+        if first != key and (key in own or first in own):
+            at, other = (key, first) if key in own else (first, key)
+            role = "a group" if other.startswith("groups.") else f"the {other}"
+            yield Wrong((*place, *at.split(".")), f"the column '{roles[key]}' is already {role}", "name another column")
+
+
+def _shares(data: Data) -> dict[str, float]:
+    """The shares of the training data that are held out."""
+    held_out = {"validation": data.validation, "test": data.test}
+    return {k: _SHARES[k] if v is None else v for k, v in held_out.items() if not isinstance(v, Source)}
 
 
 def _wrong_shares(data: Data) -> Iterator[Wrong]:
-    held_out = {"validation": data.validation, "test": data.test}
-    shares = {k: _SHARES[k] if v is None else v for k, v in held_out.items() if not isinstance(v, Source)}
+    shares = _shares(data)
     if sum(shares.values()) >= 1:
         written = max(shares, key=lambda key: shares[key])
         rule = f"with {' + '.join(f'{key} {share:g}' for key, share in shares.items())} held out, nothing is trained on"
-        yield Wrong(("data", written), rule, "hold out less")
+        yield Wrong((*_DATA, written), rule, "hold out less")
 
 
 def _wrong_canaries(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
     if canaries.kind == "mislabelled" and config.kind != "text-classification":
         yield Wrong((*place, "kind"), f"mislabelled canaries need labels, and {config.kind} has none", "use 'random'")
     if canaries.kind == "secret":
-        if "{secret}" not in (canaries.template or ""):
-            rule = "must have {secret} where the secret goes"
-            example = "write template: such as 'the card of the customer is {secret}'"
-            yield Wrong((*place, "template"), rule, example)
-        if canaries.secret != "digits" and "digits" in canaries.model_fields_set:
-            yield Wrong((*place, "digits"), f"is for secret: digits, and this is {canaries.secret}", "leave it out")
-    else:
-        for key in sorted({"template", "secret", "digits"} & canaries.model_fields_set):
-            yield Wrong((*place, key), f"is for kind: secret, and this is {canaries.kind}", "leave it out")
+        yield from _wrong_secrets(config, canaries, place)
+        return
+    for key in sorted({"template", "secret", "digits", "references"} & canaries.model_fields_set):
+        yield Wrong((*place, key), f"is for kind: secret, and this is {canaries.kind}", "leave it out")
+
+
+def _wrong_secrets(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
+    template, has_own = canaries.template, config.data.world is not None
+    found = 0 if template is None else template.count("{secret}")
+    if found != 1 and not (template is None and has_own):
+        rule = f"must have {{secret}} once, where the secret goes; it stands there {found} times"
+        yield Wrong((*place, "template"), rule, "write template: such as 'the card of the customer is {secret}'")
+    if canaries.secret != "digits" and "digits" in canaries.model_fields_set:
+        yield Wrong((*place, "digits"), f"is for secret: digits, and this is {canaries.secret}", "leave it out")
+    there_are = 10**canaries.digits if canaries.secret == "digits" else _SECRETS.get(canaries.secret)
+    needed = canaries.count + canaries.references
+    if there_are is not None and needed > there_are:
+        key = "digits" if canaries.secret == "digits" else "references"
+        rule = f"{needed:,} different secrets are needed, references included, and there are {there_are:,}"
+        remedy = "raise digits, or lower count or references" if key == "digits" else "lower count or references"
+        yield Wrong((*place, key), rule, remedy)

@@ -19,11 +19,12 @@ def wrong_gates(config: AuditConfig, metrics_of: Mapping[str, Collection[str]]) 
     yield from _wrong_deploy(config)
     if isinstance(config.gates, Policy):
         first: dict[str, int] = {}
+        yield from _wrong_reference(config, config.gates)
         for i, gate in enumerate(config.gates.gates):
             place: Place = ("gates", "gates", i)
             if first.setdefault(gate.id, i) != i:
                 yield Wrong((*place, "id"), f"stands twice; got '{gate.id}'", "give each gate a name of its own")
-            yield from _wrong_arms(config, gate, place)
+            yield from _wrong_arms(config, config.gates, gate, place)
             yield from _wrong_metric(config, gate.metric, (*place, "metric"), metrics_of)
 
 
@@ -42,13 +43,23 @@ def _wrong_deploy(config: AuditConfig) -> Iterator[Wrong]:
         yield Wrong(("deploy",), rule, f"the candidates are {listed(candidates)}")
 
 
-def _wrong_arms(config: AuditConfig, gate: Gate, place: Place) -> Iterator[Wrong]:
-    for key, arm in (("arm", gate.arm), ("reference", gate.reference)):
+def _wrong_reference(config: AuditConfig, policy: Policy) -> Iterator[Wrong]:
+    """A policy is for many audits, so an arm that it compares with may be absent, but not be misspelt."""
+    named = policy.reference
+    if named is not None and named not in config.arms:
+        near = did_you_mean(named, config.arms)
+        if near:
+            yield Wrong(("gates", "reference"), f"no such arm; got '{named}'", near)
+
+
+def _wrong_arms(config: AuditConfig, policy: Policy, gate: Gate, place: Place) -> Iterator[Wrong]:
+    own = None if gate.reference == policy.reference else gate.reference
+    for key, arm in (("arm", gate.arm), ("reference", own)):
         if arm is not None and arm not in config.arms:
             near = did_you_mean(arm, config.arms)
             yield Wrong((*place, key), f"no such arm; got '{arm}'", near or f"there are {listed(config.arms)}")
     judged = gate.arm or config.deploy
-    if gate.reference is not None and gate.reference == judged:
+    if own is not None and own == judged:
         yield Wrong((*place, "reference"), f"'{judged}' would be compared with itself", "name another arm")
 
 

@@ -4,6 +4,7 @@ The JSON Schema that editors complete from is generated from these models (`audi
 Reading, line numbers and checks that need more than one key live in `reading` and `validate`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -25,6 +26,9 @@ WORLD = "world"
 
 TWIN = "-twin"
 """What the name of an arm's twin ends with."""
+
+Head = Literal["classifier", "causal", "masked"]
+"""What a model answers with."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -116,8 +120,15 @@ class Model(Strict):
     """For "world" only: how its tiny model is made."""
 
 
-def _model_by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+_PINNED = re.compile(r"(?P<name>\w[\w.-]*(?:/[\w.-]+)?)@(?P<revision>[^@]*)")
+
+
+def model_by_name(value: Any) -> Any:
+    """The model section that a mere name stands for: "name", or "name@commit" for a model on the hub."""
+    if not isinstance(value, str):
+        return value
+    pinned = _PINNED.fullmatch(value)
+    return pinned.groupdict() if pinned else {"name": value}
 
 
 class Threshold(Strict):
@@ -250,7 +261,7 @@ class Data(Source):
     near_duplicates: NearDuplicates = NearDuplicates()
     """How near-duplicates are found."""
     minimum_units: Positive = 100
-    """Refuse to go on with fewer independent units (clusters, or persons) to train on than this."""
+    """Refuse to train on fewer independent units (clusters, or persons) than this."""
     pool: Positive | None = None
     """Size of the audit pool in clusters; where silent min(2,200, 20 % of them)."""
     canaries: Annotated[tuple[Canaries, ...], Field(strict=False)] = ()
@@ -275,6 +286,13 @@ class Frozen(Strict):
     """How many of the lowest layers stay as they are."""
 
 
+class LayerDecay(Strict):
+    """Train everything, the lower layers slower."""
+
+    layer_decay: Share
+    """What the learning rate is multiplied by from each layer to the one below; the head has the full rate."""
+
+
 class LoraStrategy(Strict):
     """Train adapters only."""
 
@@ -284,17 +302,20 @@ class LoraStrategy(Strict):
 
 def _strategy(value: Any) -> str | None:
     if isinstance(value, Mapping):
-        return next((f"={key}" for key in ("lora", "frozen") if key in value), "=neither")
-    if isinstance(value, Frozen | LoraStrategy):
-        return "=frozen" if isinstance(value, Frozen) else "=lora"
-    return None
+        return next((f"={key}" for key in ("lora", "frozen", "layer_decay") if key in value), "=neither")
+    tags = (Frozen, "=frozen"), (LayerDecay, "=layer_decay"), (LoraStrategy, "=lora")
+    return next((tag for kind, tag in tags if isinstance(value, kind)), None)
 
 
 Strategy = Annotated[
-    Annotated[Literal["full", "head", "lora"], Tag("=text")]
+    Annotated[Literal["full", "head", "lora", "bitfit"], Tag("=text")]
     | Annotated[Frozen, Tag("=frozen")]
+    | Annotated[LayerDecay, Tag("=layer_decay")]
     | Annotated[LoraStrategy, Tag("=lora")],
-    _by_shape("must be full, head, lora, {frozen: number of layers} or {lora: {r: …, alpha: …}}", _strategy),
+    _by_shape(
+        "must be full, head, bitfit, lora, {frozen: layers}, {layer_decay: factor} or {lora: {r: …, alpha: …}}",
+        _strategy,
+    ),
 ]
 
 
@@ -302,13 +323,14 @@ class Training(Strict):
     """How an arm is trained. In an arm, only what differs from the `training` section need be given."""
 
     strategy: Strategy = "full"
-    """What is trained: everything, the head, all but the lowest layers, or adapters."""
+    """What is trained: everything, the head, all but the lowest layers, adapters (lora), or biases and the head
+    (bitfit)."""
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the data; with differential privacy, expected passes."""
     max_steps: Positive | None = None
     """Stop after this many steps even if the epochs are not over."""
     batch_size: Positive = 32
-    """Examples in a step; with differential privacy, expected examples (Poisson)."""
+    """Examples in a step; with differential privacy, expected units (Poisson)."""
     micro_batch_size: Positive = 32
     """Examples computed at once; changes memory, not the result."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -334,14 +356,27 @@ class Training(Strict):
 class Privacy(Strict):
     """Differential privacy of an arm's training (DP-SGD); give either epsilon or noise_multiplier."""
 
-    epsilon: Annotated[float, Field(gt=0)] | None = None
-    """Target epsilon; the noise is the least that keeps it by the PRV accountant."""
+    epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Target epsilon; the noise is the least that keeps it by the PRV accountant. Above 100 it means nothing."""
     noise_multiplier: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation of the noise over the clipping norm."""
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Where silent, the power of ten below 1/(10 · units)."""
+    unit: Literal["person", "example", "cluster"] | None = None
+    """What is added or removed as a whole: a person with all examples, one example, or a cluster of near-duplicates.
+    Where silent, the person where data.person names a column, else the example."""
+    max_examples_per_unit: Positive = 10
+    """Most examples of a unit that are computed in a step; of more, as many are drawn anew each time it is drawn."""
+    public_n: Positive | None = None
+    """A number of units that may be known and is fixed beforehand: sampling rate, number of steps and divisor follow
+    from it; where silent, from the number in the data, which is then treated as known."""
+    prior_trials: Annotated[int, Field(ge=0)] | None = None
+    """How many trainings on these data came before and helped to choose this setting; where silent, not known."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Norm each example's gradient is clipped to."""
+    """Norm that each unit's gradient, the sum over its examples, is clipped to."""
+    clipping: Literal["flat", "automatic", "per_layer"] = "flat"
+    """How: the whole gradient where it is longer; the whole gradient always to about that norm, so that the norm need
+    not be tuned; or each layer's part to an equal share."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -380,9 +415,7 @@ class Arm(Strict):
     source: Literal["trained", "base"] | None = None
     """Trained here, or the untouched model; where silent "base" for the arm of that name, else trained (or given)."""
     given: str | None = None
-    """Folder of a model trained elsewhere."""
-    twin: str | None = None
-    """For a given model: folder of its own twin, trained on the audit's training file."""
+    """Folder of a model trained elsewhere. What needs a twin (membership, canaries, bounds) is not measured on it."""
     training: Annotated[dict[str, Any], _PartOf(Training), PlainSerializer(lambda part: part)] = {}
     """What differs from the `training` section (same keys)."""
     privacy: Privacy | None = None
@@ -454,8 +487,11 @@ class Policy(Strict):
     """Name of the policy."""
     version: Version
     """Its version."""
-    owner: str
-    """Who answers for it."""
+    owner: str | None = None
+    """Who answers for it; where silent, the report says that nobody is named."""
+    reference: str | None = None
+    """The arm that noninferior and no_regression compare with where they name none; without such an arm they are not
+    judged."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Error rate of each family of gates."""
     correction: Literal["holm", "none"] = "holm"
@@ -465,12 +501,38 @@ class Policy(Strict):
     gates: Annotated[tuple[Gate, ...], Field(min_length=1, strict=False)]
     """The conditions."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _compare_with_the_reference(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("reference"), str):
+            return data
+        gates = data.get("gates")
+        if not isinstance(gates, list | tuple):
+            return data
+        return {**data, "gates": [_compared(gate, data["reference"]) for gate in gates]}
 
-class Report(Strict):
-    """What the report shows."""
 
-    examples: bool = False
-    """Show texts of the user's data; the first page then says so."""
+def _compared(gate: Any, reference: str) -> Any:
+    """A gate that compares arms, with an arm to compare with."""
+    is_silent = isinstance(gate, Mapping) and gate.get("kind") != "bound" and gate.get("reference") is None
+    return {**gate, "reference": reference} if is_silent else gate
+
+
+class PolicyInUse(Strict):
+    """A policy that stands in a file, and what this audit says in its place."""
+
+    policy: str
+    """Path of its file, or the name of one that is shipped."""
+    owner: str | None = None
+    """Who answers for it here."""
+    reference: str | None = None
+    """The arm to compare with here."""
+    on_inconclusive: Literal["warn", "fail"] | None = None
+    """Whether an inconclusive blocking gate fails the run here."""
+
+
+def _in_use(value: Any) -> str | None:
+    return "=use" if isinstance(value, PolicyInUse) or (isinstance(value, Mapping) and "policy" in value) else None
 
 
 class Compute(Strict):
@@ -487,8 +549,8 @@ class Compute(Strict):
 
 
 Gates = Annotated[
-    Annotated[Policy, Tag("=mapping")] | Annotated[str, Tag("=text")],
-    _by_shape("must be a policy, or the name or path of a file that holds one"),
+    Annotated[Policy, Tag("=mapping")] | Annotated[PolicyInUse, Tag("=use")] | Annotated[str, Tag("=text")],
+    _by_shape("must be a policy, or the name or path of a file that holds one", _in_use),
 ]
 
 
@@ -506,8 +568,8 @@ class AuditConfig(Strict):
 
     title: str | None = None
     """Name of the audit; where silent, the file's name."""
-    model: Annotated[Model, BeforeValidator(_model_by_name, json_schema_input_type=Model | str)]
-    """The model that is fine-tuned."""
+    model: Annotated[Model, BeforeValidator(model_by_name, json_schema_input_type=Model | str)]
+    """The model that is fine-tuned; a name alone will do: a folder, or "name@commit" on the hub."""
     task: Task = Task()
     """What it is for."""
     data: Data
@@ -525,11 +587,10 @@ class AuditConfig(Strict):
     probes: dict[str, Parameters] | None = None
     """What is asked, by probe name, with its parameters; where silent, all that fit task and data."""
     gates: Gates | None = None
-    """The policy, or the path of a file that holds one, or the name of one that is shipped."""
+    """The policy; or the path of a file that holds one, or the name of one that is shipped, alone or as "policy:" with
+    the owner and the arm to compare with."""
     seeds: Seeds = Seeds()
     """Seeds by purpose."""
-    report: Report = Report()
-    """What the report shows."""
     compute: Compute = Compute()
     """How it is computed."""
 
@@ -545,9 +606,23 @@ class AuditConfig(Strict):
             return self.task.kind
         return "text-classification" if self.data.label or self.data.world else "causal-lm"
 
+    @property
+    def head(self) -> Head:
+        """The head that the arms answer with: a causal model may classify by the log-probability of a label word."""
+        if self.kind == "text-classification":
+            return "causal" if self.task.label_words else "classifier"
+        return "causal" if self.kind == "causal-lm" else "masked"
+
     def training_of(self, arm: str) -> Training:
         """The training section with the arm's own settings over it."""
         return Training.model_validate({**self.training.model_dump(), **self.arms[arm].training})
+
+    def privacy_of(self, arm: str) -> Privacy | None:
+        """An arm's differential privacy, with its unit inferred where the file is silent."""
+        privacy = self.arms[arm].privacy
+        if privacy is None or privacy.unit is not None:
+            return privacy
+        return privacy.model_copy(update={"unit": "example" if self.data.person is None else "person"})
 
     def source_of(self, arm: str) -> Literal["trained", "given", "base"]:
         """Where an arm's weights come from, inferred where the file is silent."""

@@ -15,6 +15,7 @@ Place = tuple[str | int, ...]
 """The keys (and positions in lists) that lead to a setting, such as ("arms", "dp", "training", "epochs")."""
 
 _LONGEST_SHOWN = 60
+_LONGEST_COLUMN = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,11 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words)) or "none"
 
 
+def columns_shown(columns: Iterable[str]) -> list[str]:
+    """Columns as a message may name them: a long one is no name, but a text in a file whose header is missing."""
+    return [column if len(column) <= _LONGEST_COLUMN else f"one of {len(column)} characters" for column in columns]
+
+
 def shown(value: Any) -> str:
     """A value in a message, as a config file would write it."""
     if value is None or isinstance(value, bool):
@@ -133,7 +139,7 @@ def shown(value: Any) -> str:
 
 def mistakes_of(error: ValidationError, lines: Lines) -> list[Mistake]:
     """What pydantic found, one mistake for each setting that is wrong."""
-    details = [(_place(detail), detail) for detail in error.errors(include_url=False)]
+    details = [(place_of(detail), detail) for detail in error.errors(include_url=False)]
     deeper = {place[:n] for place, _ in details for n in range(len(place))}
     # A list that lost an element to a mistake is also reported as too short.
     return [
@@ -143,7 +149,8 @@ def mistakes_of(error: ValidationError, lines: Lines) -> list[Mistake]:
     ]
 
 
-def _place(detail: ErrorDetails) -> Place:
+def place_of(detail: ErrorDetails) -> Place:
+    """The setting that something is wrong with."""
     return tuple(step for step in detail["loc"] if not (isinstance(step, str) and (step[:1] == "=" or step == "[key]")))
 
 
@@ -165,6 +172,14 @@ _RULES = {
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
 }
+_NOT_OFFERED = {
+    ("arms", "*", "twin"): (
+        "no such setting: what a twin was trained on is known only of those that the audit trains itself",
+        "leave it out, and what needs a twin is not measured on this arm",
+    ),
+    ("report",): ("no such setting: the report never shows texts of the data", "leave it out"),
+}
+"""What one might look for and is not there, with the reason."""
 _SILENT_ABOUT_VALUE = {"missing", "too_short"}
 
 
@@ -172,7 +187,8 @@ def _sentence(place: Place, detail: ErrorDetails) -> tuple[str, str]:
     """Rule and suggestion."""
     kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return "no such setting", _suggested_setting(place)
+        steps = tuple("*" if place[:1] == ("arms",) and at == 1 else str(step) for at, step in enumerate(place))
+        return _NOT_OFFERED.get(steps, ("no such setting", _suggested_setting(place)))
     if kind == "value_error":
         return str(context["error"]), ""
     rule = _RULES[kind].format(**context) if kind in _RULES else detail["msg"]
@@ -199,6 +215,12 @@ def _reads_as_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def nearest_setting(place: Place) -> str | None:
+    """The setting of the same section whose name is nearest to one that does not exist; None where none is near."""
+    near = difflib.get_close_matches(str(place[-1]), settings_in(place[:-1]), n=1)
+    return near[0] if near else None
 
 
 def _suggested_setting(place: Place) -> str:

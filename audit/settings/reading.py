@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from audit.settings.changes import apply as apply_change
-from audit.settings.config import WORLD, AuditConfig
+from audit.settings.config import WORLD, AuditConfig, PolicyInUse, model_by_name
 from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, did_you_mean, listed, mistakes_of, shown
+from audit.settings.remainder import remainder
 
-__all__ = ["ConfigError", "Lines", "Loaded", "Mistake", "configs_folder", "read"]
+__all__ = ["ConfigError", "Lines", "Loaded", "Mistake", "configs_folder", "read", "read_with_mistakes"]
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _PATHS: tuple[Place, ...] = (
@@ -32,7 +34,6 @@ _PATHS: tuple[Place, ...] = (
     ("data", "test", "file"),
     ("data", "domains", "*", "file"),
     ("arms", "*", "given"),
-    ("arms", "*", "twin"),
     ("probes", "*", "file"),
 )
 """Settings that name a file or folder; "*" is any name."""
@@ -48,6 +49,8 @@ class Loaded:
         path: The config file.
         changes: The `--set` changes, as they were given.
         lines: Where each setting is written.
+        untold: Settings whose value is not known, because what is written is a mistake; none where the config was read
+            without any.
     """
 
     config: AuditConfig
@@ -55,6 +58,7 @@ class Loaded:
     path: Path
     changes: tuple[str, ...]
     lines: Lines
+    untold: frozenset[Place] = frozenset()
 
 
 def configs_folder() -> Path:
@@ -75,20 +79,44 @@ def read(path: Path, changes: Sequence[str] = ()) -> Loaded:
         ConfigError: All that is wrong with it setting by setting; what takes several settings or the data to see
             is checked by `audit.settings.validate`.
     """
+    loaded, mistakes = read_with_mistakes(path, changes)
+    if mistakes or loaded is None:
+        raise ConfigError(mistakes)
+    return loaded
+
+
+def read_with_mistakes(path: Path, changes: Sequence[str] = ()) -> tuple[Loaded | None, list[Mistake]]:
+    """Read a config file as far as that goes: what can still be checked further, and all mistakes so far.
+
+    Args:
+        path: The YAML file.
+        changes: Settings to change.
+
+    Returns:
+        What was read, with the settings that are not told; None where it tells nothing. And what is wrong with it
+        setting by setting.
+
+    Raises:
+        ConfigError: The file gives no settings at all.
+    """
     data, spots, mistakes = _parse(path)
     lines = Lines(spots)
     for change in changes:
-        lines = apply_change(data, lines, change)
+        try:
+            lines = apply_change(data, lines, change)
+        except ConfigError as error:
+            mistakes += error.mistakes
     lines, of_policy = _with_policy(data, lines, path.parent)
     resolved, of_paths = _resolved(data, lines, path.parent)
     mistakes += of_policy + of_paths
+    loaded = partial(Loaded, path=path, changes=tuple(changes), lines=lines)
     try:
         as_written, config = (AuditConfig.model_validate(settings) for settings in (data, resolved))
     except ValidationError as error:
-        raise ConfigError([*mistakes, *mistakes_of(error, lines)]) from None
-    if mistakes:
-        raise ConfigError(mistakes)
-    return Loaded(config=config, as_written=as_written, path=path, changes=tuple(changes), lines=lines)
+        mistakes += mistakes_of(error, lines)
+        left = remainder(resolved, error)
+        return None if left is None else loaded(config=left[0], as_written=left[0], untold=left[1]), mistakes
+    return loaded(config=config, as_written=as_written), mistakes
 
 
 def _yaml() -> YAML:
@@ -178,15 +206,19 @@ def _twice(path: Path, settings: Sequence[tuple[Place, int]]) -> Iterator[Mistak
 
 def _with_policy(data: dict[str, Any], lines: Lines, folder: Path) -> tuple[Lines, list[Mistake]]:
     """Put the policy in place of its file's name; the lines, with those of the policy's file."""
-    named = data.get("gates")
-    if not isinstance(named, str):
+    gates = data.get("gates")
+    try:
+        use = PolicyInUse.model_validate({"policy": gates} if isinstance(gates, str) else gates)
+    except ValidationError:  # a policy that is written out, or a mistake that is found with all others
         return lines, []
+    own = use.model_dump(exclude={"policy"}, exclude_none=True)
     data["gates"] = None  # the rest is checked all the same where the policy cannot be read
     try:
-        data["gates"], spots, twice = _parse(_policy_path(named, lines, folder), outer=1)
+        policy, spots, twice = _parse(_policy_path(use.policy, lines, folder), outer=1)
     except ConfigError as error:
         return lines, list(error.mistakes)
-    return lines.replace(("gates",), spots), twice
+    data["gates"] = {**policy, **own}
+    return lines.replace(("gates",), {**spots, **{(key,): lines.spot(("gates", key)) for key in own}}), twice
 
 
 def _policy_path(named: str, lines: Lines, folder: Path) -> Path:
@@ -208,14 +240,14 @@ def _resolved(data: dict[str, Any], lines: Lines, folder: Path) -> tuple[dict[st
     """The same settings with absolute paths."""
     resolved = copy.deepcopy(data)
     if isinstance(resolved.get("model"), str):
-        resolved["model"] = {"name": resolved["model"]}
+        resolved["model"] = model_by_name(resolved["model"])
     mistakes: list[Mistake] = []
     for pattern in _PATHS:
         for section, place in _found(resolved, pattern, ()):
             written = section[place[-1]]
             if place == ("model", "name") and not _is_folder(written, section.get("revision"), folder):
                 continue
-            if place[0] == "probes" and not Path(written).suffix:  # the name of a published benchmark
+            if place[0] == "probes" and re.fullmatch(r"\w+", written):  # the name of a published benchmark
                 continue
             try:
                 section[place[-1]] = _absolute(written, place, lines, folder)

@@ -56,7 +56,7 @@ _LABELS = """\
 
 _MORE_DATA = """\
   # id: row_id # column of an identifier; stored salted
-  # person: customer # column of the person: its rows stay together, and the report says how many the largest has
+  # person: customer # column of the person: its rows stay together, and differential privacy protects all of them
   # validation: 0.1 # a share, or {file: …}; never trained on
   # test: 0.2 # likewise
   # bad_rows: skip # leave rows out that cannot be used, and count them; else they are refused
@@ -84,7 +84,9 @@ deploy: dp # the arm that the gates judge
 """
 
 _POLICY = """\
-gates: predeployment # a policy to start from; copy it, set your own limits, and give the copy's path here
+gates: # a policy to start from; copy it, set your own limits, name in it who answers for them, and give its path here
+  policy: predeployment
+  reference: standard # the arm to compare with
 """
 
 _GATES = """\

@@ -29,6 +29,9 @@ _LEAST_NOISE, _LARGEST_NOISE = 0.1, 2.0**12
 _PRECISION = 1e-3
 """Relative precision of the noise multiplier."""
 
+_NEAR_THE_ERROR = 0.1
+"""Targets below it may be out of reach: PRV's own error bound is 0.01, however much noise there is."""
+
 
 @dataclass(frozen=True)
 class History:
@@ -124,14 +127,17 @@ def noise_multiplier_for(epsilon: float, delta: float, sample_rate: float, steps
         # RDP is cheap and never below the truth; where it is far above the target, the fine accountant is not needed.
         return math.log((rdp if rdp > 2 * epsilon + 10 else _prv(entries, delta)) / epsilon)
 
+    out_of_reach = (
+        f"no noise keeps epsilon {epsilon:g} at delta {delta:g} with sample rate {sample_rate:.4g} and {steps} steps; "
+        f"ask for a larger epsilon or train fewer steps"
+    )
+    if epsilon < _NEAR_THE_ERROR and excess(math.log(_LARGEST_NOISE)) > 0:
+        raise ValueError(out_of_reach)
     low, high = math.log(_LEAST_NOISE), math.log(2 * _LEAST_NOISE)
     while excess(high) > 0:
         low, high = high, high + math.log(1.5)
         if high > math.log(_LARGEST_NOISE):
-            raise ValueError(
-                f"no noise keeps epsilon {epsilon:g} at delta {delta:g} with sample rate {sample_rate:.4g} and {steps} "
-                f"steps; ask for a larger epsilon or train fewer steps"
-            )
+            raise ValueError(out_of_reach)
     if excess(low) <= 0:
         return math.exp(low)
     found = float(brentq(excess, low, high, xtol=_PRECISION / 4))

@@ -131,6 +131,11 @@ class Collator:
         if spec.head == "classifier":
             _check_classifier(encoded, config)
 
+    def any_input(self) -> dict[str, Any]:
+        """An input that the model can be called with, of no example: one text of two tokens."""
+        ids = torch.zeros(1, 2, dtype=torch.long, device=self.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **self.options}
+
     def __call__(self, indices: Sequence[int], step: int) -> Batch:
         """The batch of some examples in a step."""
         rows = [self.encoded.ids[i] for i in indices]

@@ -23,13 +23,15 @@ class _Counted:
 
     Attributes:
         losses: Mean loss of each step's examples, nats; None for an empty batch.
-        batch_sizes: Examples drawn in each step.
+        batch_sizes: Units drawn in each step.
+        examples: Examples computed in all steps.
         seconds: Time in the loop.
         resumed_at: Steps at which the training was continued.
     """
 
     losses: list[float | None] = field(default_factory=list)
     batch_sizes: list[int] = field(default_factory=list)
+    examples: int = 0
     seconds: float = 0.0
     resumed_at: list[int] = field(default_factory=list)
 
@@ -60,9 +62,11 @@ def fit(
     started = time.monotonic() - counted.seconds
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(len(counted.losses), setup.steps):
-            loss, size = _step(setup, step)
+            units = setup.draw(step)
+            loss, examples = _step(setup, step, units)
             counted.losses.append(loss)
-            counted.batch_sizes.append(size)
+            counted.batch_sizes.append(len(units))
+            counted.examples += examples
             counted.seconds = time.monotonic() - started
             if checkpoint is not None and checkpoint.is_due() and step + 1 < setup.steps:
                 checkpoint.save(setup.model, setup.optimizer, _state(setup, counted))
@@ -74,35 +78,51 @@ def fit(
     return _result(setup, counted)
 
 
-def _step(setup: Setup, step: int) -> tuple[float | None, int]:
-    """One optimizer step; returns the mean loss and the number of examples."""
-    indices = setup.draw(step)
-    torch.manual_seed(derived_seed(setup.seed, "dropout", step))
+def _step(setup: Setup, step: int, units: Sequence[int]) -> tuple[float | None, int]:
+    """One optimizer step on some units; returns the mean loss and the number of examples."""
+    if setup.guarantee is not None:
+        setup.guarantee.drew(units)
+    given = [(unit,) if setup.contribute is None else setup.contribute(unit, step) for unit in units]
+    torch.manual_seed(_dropout_seed(setup, step))
     for group in setup.optimizer.param_groups:
-        group["lr"] = learning_rate(setup.spec, step, setup.steps)
-    total = 0.0
-    for part in _parts(indices, setup):
-        losses = setup.gradients.accumulate(partial(_losses, setup, part, step), len(part), len(indices))
+        group["lr"] = group["rate"] * learning_rate(setup.spec, step, setup.steps)
+    total, examples = 0.0, sum(map(len, given))
+    for part in _parts(given, setup):
+        indices = [i for unit in part for i in unit]
+        losses = setup.gradients.accumulate(partial(_losses, setup, indices, step), [len(u) for u in part], examples)
         total += float(losses.sum())
     if not torch.isfinite(torch.tensor(total)):
         raise FloatingPointError(f"the loss is not finite in step {step + 1}; lower the learning rate")
     setup.optimizer.step()
     setup.optimizer.zero_grad(set_to_none=True)
-    return (total / len(indices) if indices else None), len(indices)
+    return (total / examples if examples else None), examples
 
 
-def _losses(setup: Setup, part: Sequence[int], step: int) -> torch.Tensor:
-    return setup.losses(setup.collate(part, step))
+def _dropout_seed(setup: Setup, step: int) -> int:
+    if setup.dropout_seed is not None:
+        return setup.dropout_seed(step)
+    return derived_seed(setup.seed, "dropout", step)
 
 
-def _parts(indices: Sequence[int], setup: Setup) -> Iterator[Sequence[int]]:
-    """Micro-batches of like length, so that little is padded; one empty one for an empty batch."""
+def _losses(setup: Setup, indices: Sequence[int], step: int) -> torch.Tensor:
+    return setup.losses(setup.collate(indices, step))
+
+
+def _parts(given: Sequence[Sequence[int]], setup: Setup) -> Iterator[list[Sequence[int]]]:
+    """Micro-batches of whole units of like size and length, so that little is padded; one empty one for an empty batch.
+
+    Units count as if each had as many examples as the largest beside it, which is what they cost. A unit of more
+    examples than a micro-batch has one to itself: its gradient is known only when all of them are.
+    """
     lengths = setup.collate.lengths
-    ordered = sorted(indices, key=lambda i: (-lengths[i], i))
-    yield from (
-        ordered[start : start + setup.micro_batch_size]
-        for start in range(0, max(1, len(ordered)), setup.micro_batch_size)
-    )
+    ordered = sorted(given, key=lambda unit: (-len(unit), -max(lengths[i] for i in unit), unit[0]))
+    part: list[Sequence[int]] = []
+    for unit in ordered:
+        if part and (len(part) + 1) * len(part[0]) > setup.micro_batch_size:
+            yield part
+            part = []
+        part.append(unit)
+    yield part
 
 
 def _state(setup: Setup, counted: _Counted) -> dict[str, Any]:
@@ -128,7 +148,7 @@ def _result(setup: Setup, counted: _Counted) -> TrainingResult:
     last = [loss for loss in counted.losses[-max(1, setup.steps // 10) :] if loss is not None]
     return TrainingResult(
         steps=setup.steps,
-        epochs=sum(counted.batch_sizes) / examples,
+        epochs=counted.examples / examples,
         examples=examples,
         batch_sizes=tuple(counted.batch_sizes),
         losses=tuple(_thinned(curve)),

@@ -17,10 +17,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-_CACHED = 2**20
-"""Numbers in a micro-batch's per-example gradients up to which they stay in a processor's cache."""
+from audit.training.grams import LastGram, gram, inner_product
 
-_COST_CACHED, _COST_LARGE = 12, 60
+_CACHED = 2**20
+"""Numbers up to which what a micro-batch makes stays in a processor's cache."""
+
+_COST_CACHED, _COST_LARGE = 12, 100
 """Cost of one number of a per-example gradient, written and read, in multiply-adds of a T × T product.
 
 Measured on one CPU thread at widths 64 to 768 and T = 28 to 512; where gradients are large, fresh memory is what costs.
@@ -49,6 +51,7 @@ class VectorLedger:
 
     def add(self, gradients: Tensor) -> None:
         """Count one use of the parameter; gradients have shape (B, n)."""
+        gradients = wide(gradients)
         self.gradients = gradients if self.gradients is None else self.gradients + gradients
 
     def squared_norms(self) -> Tensor:
@@ -62,20 +65,51 @@ class VectorLedger:
         into.view(-1).addmv_(self.gradients.t(), factors)
 
 
+@dataclass(frozen=True)
+class Ragged:
+    """One use of a matrix at n positions, as many of each example as it has labels.
+
+    Attributes:
+        rows: Shape (n, a), example after example.
+        columns: Shape (n, c).
+        counts: Positions of each of the B examples.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    counts: tuple[int, ...]
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """The same use as (B, T, a) and (B, T, c), with zeros where an example has fewer positions than others."""
+        filled = torch.tensor(self.counts, device=self.rows.device)[:, None]
+        places = torch.arange(max(self.counts), device=self.rows.device)[None, :] < filled  # (B, T)
+        both = [f.new_zeros(*places.shape, f.shape[1]) for f in (self.rows, self.columns)]
+        for padded, values in zip(both, (self.rows, self.columns), strict=True):
+            padded[places] = values
+        return both[0], both[1]
+
+    def of_example(self) -> list[tuple[Tensor, Tensor]]:
+        """Rows and columns of each example."""
+        return list(zip(*(torch.split(f, list(self.counts)) for f in (self.rows, self.columns)), strict=True))
+
+
 @dataclass
 class MatrixLedger:
     """Per-example gradients of a weight matrix of shape (a, c), over all its uses.
 
     Attributes:
         shape: (a, c), as the parameter is stored.
+        last_input: The Gram matrix that the micro-batch's ledgers share.
         products: Uses in a matrix product, each as factors (B, T, a), (B, T, c) whose product over T is the gradient.
         lookups: Uses as a table, each as row numbers (B, T) and the gradient at what was looked up, (B, T, c).
+        heads: Uses at labelled positions only.
     """
 
     shape: tuple[int, int]
+    last_input: LastGram = field(default_factory=LastGram)
     products: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     lookups: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    _factors: tuple[Tensor, Tensor] | None = None
+    heads: list[Ragged] = field(default_factory=list)
     _gradients: Tensor | None = None
     _table: "_Lookups | None" = None
 
@@ -83,46 +117,64 @@ class MatrixLedger:
         """See `Ledger`; the norm is that of the sum of all uses, cross terms included."""
         if self.lookups:
             self._table = _Lookups.of(self.lookups, self.shape[0])
-        if not self.products:
-            assert self._table is not None
-            return self._table.squared_norms()
-        self._factors = (_joined([r for r, _ in self.products]), _joined([c for _, c in self.products]))
-        self.products.clear()
-        examples, positions, _ = self._factors[0].shape
-        if _is_cheaper_materialized(examples, positions, *self.shape):
+        if self.heads and (len(self.heads) > 1 or self.products or self.heads[0].rows.numel() <= _CACHED):
+            self.products += [head.padded() for head in self.heads]
+            self.heads.clear()
+        if self.products and self._is_cheaper_materialized():
             return self._materialized_squared_norms()
         return self._ghost_squared_norms()
 
+    def _is_cheaper_materialized(self) -> bool:
+        """Whether B gradients of a × c numbers cost less than the T × T products of both factors."""
+        rows, columns = self.shape
+        positions = sum(r.shape[1] for r, _ in self.products)
+        examples = len(self.products[0][0])
+        cost = _COST_CACHED if examples * rows * columns <= _CACHED else _COST_LARGE
+        return cost * rows * columns < positions**2 * (rows + columns)
+
     def _materialized_squared_norms(self) -> Tensor:
-        assert self._factors is not None
-        rows, columns = self._factors
-        gradients = torch.bmm(rows.transpose(1, 2), columns)  # (B, a, c)
+        gradients = None
+        for rows, columns in self.products:
+            pair = wide(rows).transpose(1, 2), wide(columns)
+            gradients = torch.bmm(*pair) if gradients is None else gradients.baddbmm_(*pair)  # (B, a, c)
+        assert gradients is not None
         if self._table is not None:
             self._table.add_each(gradients)
-        self._gradients, self._factors, self._table = gradients.flatten(1), None, None
+        self._gradients, self._table = gradients.flatten(1), None
+        self.products.clear()
         norms: Tensor = torch.linalg.vector_norm(self._gradients, dim=1)
         return norms.square()
 
     def _ghost_squared_norms(self) -> Tensor:
-        assert self._factors is not None
-        rows, columns = self._factors
-        squared = (_gram(rows) * _gram(columns)).sum(dim=(1, 2))  # (B,)
-        if self._table is not None:
-            squared = squared + self._table.squared_norms()
+        parts = [] if self._table is None else [self._table.squared_norms()]
+        if self.products:
+            rows, columns = (wide(_joined(list(factor))) for factor in zip(*self.products, strict=True))
+            self.products = [(rows, columns)]
+            parts.append(inner_product(gram(rows), self.last_input.of(columns)))
+            parts += [2 * _cross(ids, wide(deltas), rows, columns) for ids, deltas in self.lookups]
+        parts += [self._head_squared_norms(head) for head in self.heads]
+        return torch.stack(parts).sum(dim=0)
+
+    def _head_squared_norms(self, head: Ragged) -> Tensor:
+        squared = head.rows.new_zeros(len(head.counts))
+        for i, (rows, columns) in enumerate(head.of_example()):
+            if not len(rows):
+                continue
+            squared[i] = inner_product(gram(rows[None]), gram(columns[None]))[0]
             for ids, deltas in self.lookups:
-                squared = squared + 2 * _cross(ids, deltas, rows, columns)
+                squared[i] += 2 * _cross(ids[i : i + 1], wide(deltas[i : i + 1]), rows[None], columns[None])[0]
         return squared
 
     def add_clipped(self, factors: Tensor, into: Tensor) -> None:
         """See `Ledger`; call `squared_norms` first."""
         if self._gradients is not None:
             into.view(-1).addmv_(self._gradients.t(), factors)
-        if self._factors is not None:
-            rows, columns = self._factors
-            scale = factors[:, None, None]
-            # Scale the narrower side: fewer numbers to write.
-            rows, columns = (rows * scale, columns) if rows.shape[2] < columns.shape[2] else (rows, columns * scale)
-            into.addmm_(rows.flatten(0, 1).t(), columns.flatten(0, 1))
+        for rows, columns in self.products:
+            scale = factors.repeat_interleave(rows.shape[1])
+            _add_product(rows.flatten(0, 1), columns.flatten(0, 1), scale, into)
+        for head in self.heads:
+            scale = factors.repeat_interleave(torch.tensor(head.counts, device=factors.device))
+            _add_product(head.rows, head.columns, scale, into)
         if self._table is not None:
             self._table.add_clipped(factors, into)
 
@@ -145,10 +197,13 @@ class _Lookups:
 
     @classmethod
     def of(cls, lookups: list[tuple[Tensor, Tensor]], table_rows: int) -> "_Lookups":
-        ids, deltas = _joined([i for i, _ in lookups]), _joined([d for _, d in lookups])
-        size = ids.shape[0]
-        key = torch.arange(size, device=ids.device)[:, None] * table_rows + ids  # (B, T)
-        distinct, entry = torch.unique(key.flatten(), return_inverse=True)
+        ids, deltas = _joined([i for i, _ in lookups]), wide(_joined([d for _, d in lookups]))
+        size, positions = ids.shape
+        key = (torch.arange(size, device=ids.device)[:, None] * table_rows + ids).flatten()  # (B * T,)
+        if table_rows <= positions:  # a small table: an entry for each of its rows
+            distinct, entry = torch.arange(size * table_rows, device=ids.device), key
+        else:
+            distinct, entry = torch.unique(key, return_inverse=True)
         gradient = deltas.new_zeros(len(distinct), deltas.shape[2]).index_add_(0, entry, deltas.flatten(0, 1))
         return cls(distinct // table_rows, distinct % table_rows, gradient, size)
 
@@ -163,13 +218,21 @@ class _Lookups:
         into.index_add_(0, self.row, self.gradient * factors[self.example, None])
 
 
+def wide(values: Tensor) -> Tensor:
+    """Values in single precision or better: a norm rounded to half precision would not bound what is added."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
 def _joined(uses: list[Tensor]) -> Tensor:
     """All uses of a parameter side by side, as further positions of the same example."""
     return uses[0] if len(uses) == 1 else torch.cat(uses, dim=1)
 
 
-def _gram(factors: Tensor) -> Tensor:
-    return torch.bmm(factors, factors.transpose(1, 2))  # (B, T, T)
+def _add_product(rows: Tensor, columns: Tensor, scale: Tensor, into: Tensor) -> None:
+    """Add rows^T diag(scale) columns, scaling the narrower side: fewer numbers to write."""
+    scale = scale[:, None]
+    rows, columns = (rows * scale, columns) if rows.shape[1] < columns.shape[1] else (rows, columns * scale)
+    into.addmm_(rows.t(), columns)
 
 
 def _cross(ids: Tensor, deltas: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -180,9 +243,3 @@ def _cross(ids: Tensor, deltas: Tensor, rows: Tensor, columns: Tensor) -> Tensor
     """
     at_ids = rows.gather(2, ids[:, None, :].expand(-1, rows.shape[1], -1))  # (B, S, T)
     return (at_ids * torch.bmm(columns, deltas.transpose(1, 2))).sum(dim=(1, 2))
-
-
-def _is_cheaper_materialized(examples: int, positions: int, rows: int, columns: int) -> bool:
-    """Whether B gradients of a × c numbers cost less than the T × T products of both factors."""
-    cost = _COST_CACHED if examples * rows * columns <= _CACHED else _COST_LARGE
-    return cost * rows * columns < positions**2 * (rows + columns)

@@ -1,142 +1,85 @@
 """Differentially private training as a change of setup: Poisson batches, clipped sums, noise once per step.
 
-Opacus' optimizer takes the step and Opacus' sampler draws the batches; the clipped sums come from our book-keeping.
-Rate, divisor and number of steps are fixed before training from a declared N: a divisor that follows the number of
-examples really there is not the mechanism that the accountant analyses (https://arxiv.org/abs/2605.15648).
+Opacus' optimizer takes the step and Opacus' sampler draws the units; the clipped sums come from our book-keeping. What
+is fixed before training stands in `audit.training.mechanism`; what was really done is counted, and told in the result.
 
 Source: Abadi et al. (2016), https://arxiv.org/abs/1607.00133, algorithm 1, with Poisson sampling as accounted.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, cast
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 from torch import Tensor, nn
 
-from audit.training.accounting import History, noise_multiplier_for
+from audit.training.accounting import History
 from audit.training.bookkeeping import Bookkeeping
-from audit.training.private_optimizer import BookkeepingOptimizer
+from audit.training.draws import Contributions, DrawLog, PoissonDraws
+from audit.training.exactness import TOLERANCE, InexactClipping, clipping_error
+from audit.training.mechanism import Mechanism, mechanism
 from audit.training.randomness import PrivateRandomness, ReproducibleRandomness, SecretRandomness
 from audit.training.setup import Setup, make_optimizer
-from audit.training.spec import PrivacyResult, PrivacySpec, TrainingSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mechanism:
-    """The sampled Gaussian mechanism of a training, with every number fixed before it starts.
-
-    Attributes:
-        noise_multiplier: Standard deviation of the noise over `max_grad_norm` (sigma).
-        sample_rate: Probability that an example is drawn in a step (q).
-        steps: Number of steps (T).
-        expected_batch_size: Divisor of the noised sum.
-        max_grad_norm: Norm each example's gradient is clipped to.
-        delta: The delta that epsilon is stated at.
-        dataset_size: The declared N.
-    """
-
-    noise_multiplier: float
-    sample_rate: float
-    steps: int
-    expected_batch_size: int
-    max_grad_norm: float
-    delta: float
-    dataset_size: int
-
-
-def mechanism(privacy: PrivacySpec, spec: TrainingSpec, examples: int) -> Mechanism:
-    """Fix rate, number of steps, divisor and noise.
-
-    Args:
-        privacy: What is asked for.
-        spec: The recipe: its epochs are expected ones, its batch size the expected one where `privacy` gives none.
-        examples: Number of training examples; the declared N where `privacy` declares none.
-
-    Raises:
-        ValueError: The expected batch exceeds N, delta exceeds 1 / (10 N), or no noise keeps the target.
-    """
-    size = privacy.dataset_size or examples
-    batch = privacy.expected_batch_size or spec.batch_size
-    if batch > size:
-        raise ValueError(f"expected_batch_size must not exceed the {size} examples; got {batch}; choose a smaller one")
-    if privacy.delta > 1 / (10 * size):
-        limit = 1 / (10 * size)
-        raise ValueError(f"delta must be at most 1 / (10 N) = {limit:.3g} for N = {size}; got {privacy.delta:g}")
-    rate = batch / size
-    steps = max(1, round(spec.epochs / rate))
-    steps = steps if spec.max_steps is None else min(steps, spec.max_steps)
-    sigma = privacy.noise_multiplier
-    if sigma is None:
-        assert privacy.epsilon is not None
-        sigma = noise_multiplier_for(privacy.epsilon, privacy.delta, rate, steps)
-    return Mechanism(
-        noise_multiplier=sigma,
-        sample_rate=rate,
-        steps=steps,
-        expected_batch_size=batch,
-        max_grad_norm=privacy.max_grad_norm,
-        delta=privacy.delta,
-        dataset_size=size,
-    )
-
-
-class PoissonDraws:
-    """The indices of each step's logical batch: every example by an independent coin of probability q.
-
-    Args:
-        examples: Number of examples there are.
-        sample_rate: Probability q.
-        randomness: The source of the coins.
-    """
-
-    def __init__(self, examples: int, sample_rate: float, randomness: PrivateRandomness) -> None:
-        self.examples, self.sample_rate, self.randomness = examples, sample_rate, randomness
-
-    def __call__(self, step: int) -> list[int]:
-        """The batch of a step; it may be empty."""
-        sampler = UniformWithReplacementSampler(
-            num_samples=self.examples,
-            sample_rate=self.sample_rate,
-            generator=self.randomness.for_draws(step),
-            steps=1,
-        )
-        (indices,) = sampler
-        return cast(list[int], indices)
+from audit.training.spec import Clipping, PrivacyResult, PrivacySpec
+from audit.training.witness import WitnessedOptimizer
 
 
 class PrivateGradients:
     """Clipped sums of the micro-batches of a logical batch; see `audit.training.setup.Gradients`.
 
     Attributes:
-        drawn: Examples seen so far.
-        clipped: Those whose gradient was longer than the limit.
+        drawn: Units seen so far.
+        clipped: Those whose gradient was shortened.
     """
 
-    def __init__(self, model: nn.Module, max_grad_norm: float) -> None:
-        self._books = Bookkeeping(model, max_grad_norm)
+    def __init__(self, model: nn.Module, max_grad_norm: float, clipping: Clipping = "flat") -> None:
+        self._books = Bookkeeping(model, max_grad_norm, clipping)
         self.drawn = self.clipped = 0
 
-    def accumulate(self, compute_losses: Callable[[], Tensor], size: int, logical_size: int) -> Tensor:
+    def accumulate(self, compute_losses: Callable[[], Tensor], counts: Sequence[int], logical_size: int) -> Tensor:
         """Losses (B,) of one micro-batch, its clipped gradients added up; the logical batch's size does not matter."""
         del logical_size
-        losses, norms = self._books.accumulate(compute_losses, size)
-        self.drawn += size
-        self.clipped += int((norms > self._books.max_grad_norm).sum())
+        losses, norms = self._books.accumulate(compute_losses, sum(counts), counts)
+        self.drawn += len(norms)
+        self.clipped += int(self._books.shortened.sum())
         return losses
 
 
 class DPGuarantee:
-    """Counts the noised steps of one training; see `audit.training.setup.Guarantee`.
+    """Counts what one private training really does; see `audit.training.setup.Guarantee`.
+
+    Args:
+        privacy: What is asked for.
+        mechanism: What was fixed for it.
+        contributions: The units and their examples.
+        draw: Draws the units.
+        gradients: Makes the clipped sums.
+        optimizer: Adds the noise; tells of each noised step.
+        error: Relative error of a clipped sum; see `audit.training.exactness`.
 
     Attributes:
         history: The steps so far, or None where they are not known any more: epsilon is then unknown, not small.
     """
 
-    def __init__(self, mechanism: Mechanism, gradients: PrivateGradients, randomness: PrivateRandomness) -> None:
-        self.mechanism, self.gradients, self.randomness = mechanism, gradients, randomness
+    def __init__(
+        self,
+        privacy: PrivacySpec,
+        mechanism: Mechanism,
+        contributions: Contributions,
+        draw: PoissonDraws,
+        gradients: PrivateGradients,
+        optimizer: WitnessedOptimizer,
+        error: float | None,
+    ) -> None:
+        self.privacy, self.mechanism, self.contributions, self.draw = privacy, mechanism, contributions, draw
+        self.gradients, self.optimizer, self.error = gradients, optimizer, error
         self.history: History | None = History()
-        self.optimizer: BookkeepingOptimizer | None = None
+        self.draws = DrawLog(len(contributions))
+        optimizer.attach_step_hook(lambda _: self.count())
+
+    def drew(self, units: Sequence[int]) -> None:
+        """A step is about to be taken on these units."""
+        self.draws.drew(units)
 
     def count(self) -> None:
         """One more noised step."""
@@ -144,35 +87,60 @@ class DPGuarantee:
             self.history = self.history.step(self.mechanism.noise_multiplier, self.mechanism.sample_rate)
 
     def state(self) -> dict[str, Any]:
-        """Plain JSON: the accountant's history and counts; nothing of noise or draws."""
-        history = None if self.history is None else self.history.to_json()
-        return {"history": history, "drawn": self.gradients.drawn, "clipped": self.gradients.clipped}
+        """Plain JSON: the accountant's history and counts; nothing of a variate or of which units were drawn."""
+        return {
+            "history": None if self.history is None else self.history.to_json(),
+            "drawn": self.gradients.drawn,
+            "clipped": self.gradients.clipped,
+            "draws": self.draws.state(),
+            "noised": self.optimizer.noised_steps,
+            "noise": self.optimizer.noise_state(),
+        }
 
     def restore(self, state: dict[str, Any] | None, step: int) -> None:
-        """Continue at `step`; a state that is missing or does not tell of `step` steps makes epsilon unknown."""
+        """Continue at `step`; a state that is missing or does not tell of `step` steps makes epsilon unknown.
+
+        Raises:
+            ValueError: Noise is derived from a seed, and noise that was used already would come again.
+        """
         known = state or {}
         entries = known.get("history")
         history = None if entries is None else History.from_json(entries)
         self.history = history if history is not None and history.steps == step else None
         self.gradients.drawn, self.gradients.clipped = known.get("drawn", 0), known.get("clipped", 0)
-        assert self.optimizer is not None
-        self.optimizer.noised_steps = step
+        if self.draw.randomness.is_secret:
+            self.draws.restore(known.get("draws", []))
+        else:  # the same draws come again: a training that was killed tells the same of them as one that was not
+            for earlier in range(step):
+                self.draws.drew(self.draw(earlier))
+        self.optimizer.restore_noise(known.get("noise", []))
+        self.optimizer.continue_at(step, noised=known.get("noised"))
 
     def result(self) -> PrivacyResult:
         """What has been kept so far."""
         epsilons, unknown = self._epsilons()
+        fixed, privacy = self.mechanism, self.privacy
         return PrivacyResult(
-            noise_multiplier=self.mechanism.noise_multiplier,
-            max_grad_norm=self.mechanism.max_grad_norm,
-            sample_rate=self.mechanism.sample_rate,
-            steps=self.mechanism.steps if self.history is None else self.history.steps,
-            delta=self.mechanism.delta,
-            expected_batch_size=self.mechanism.expected_batch_size,
-            dataset_size=self.mechanism.dataset_size,
+            noise_multiplier=fixed.noise_multiplier,
+            max_grad_norm=fixed.max_grad_norm,
+            sample_rate=fixed.sample_rate,
+            steps=fixed.steps if self.history is None else self.history.steps,
+            noised_steps=self.optimizer.noised_steps,
+            delta=fixed.delta,
+            unit=privacy.unit,
+            units=len(self.contributions),
+            largest_unit=self.contributions.largest,
+            max_examples_per_unit=privacy.max_examples_per_unit,
+            expected_batch_size=fixed.expected_batch_size,
+            dataset_size=fixed.dataset_size,
+            dataset_size_is_public=privacy.dataset_size is not None,
             epsilons=epsilons,
             epsilon_unknown=unknown,
-            secret_noise=self.randomness.is_secret,
+            secret_noise=self.optimizer.randomness.is_secret,
             clipped_share=self.gradients.clipped / self.gradients.drawn if self.gradients.drawn else None,
+            clipping_error=self.error,
+            drawn=self.draws.stretches,
+            noise=self.optimizer.seen(fixed.noise_multiplier * fixed.max_grad_norm),
         )
 
     def _epsilons(self) -> tuple[dict[str, float] | None, str | None]:
@@ -183,34 +151,64 @@ class DPGuarantee:
         return self.history.epsilons(self.mechanism.delta), None
 
 
-def privatize(setup: Setup, privacy: PrivacySpec) -> Setup:
-    """The same setup with Poisson-sampled batches and clipped, noised gradients.
+def privatize(setup: Setup, privacy: PrivacySpec, units: Sequence[str] | None = None) -> Setup:
+    """The same setup with Poisson-sampled batches of whole units, and clipped, noised gradients.
+
+    Args:
+        setup: The standard training.
+        privacy: What is asked for.
+        units: Name of each example's unit, shape (N,); None where each example is a unit of its own.
 
     Raises:
         ValueError: See `mechanism`; or the model has parameters whose per-example gradients would not be exact.
+        InexactClipping: They are not.
     """
-    examples = len(setup.collate.encoded)
-    gradients = PrivateGradients(setup.model, privacy.max_grad_norm)  # refuses a model before anything is worked out
-    fixed = mechanism(privacy, setup.spec, examples)
+    # Refuses a model before anything is worked out.
+    gradients = PrivateGradients(setup.model, privacy.max_grad_norm, privacy.clipping)
+    contributions = Contributions(units, len(setup.collate.encoded), privacy.max_examples_per_unit, setup.seed)
+    fixed = mechanism(privacy, setup.spec, len(contributions))
     randomness: PrivateRandomness = SecretRandomness()
     if privacy.reproducible_seed is not None:
         randomness = ReproducibleRandomness(privacy.reproducible_seed)
-    guarantee = DPGuarantee(fixed, gradients, randomness)
-    optimizer = BookkeepingOptimizer(
+    optimizer = WitnessedOptimizer(
         make_optimizer(setup.model, setup.spec),
         noise_multiplier=fixed.noise_multiplier,
         max_grad_norm=fixed.max_grad_norm,
         expected_batch_size=fixed.expected_batch_size,
         randomness=randomness,
-        on_noised=guarantee.count,
     )
-    guarantee.optimizer = optimizer
+    draw = PoissonDraws(len(contributions), fixed.sample_rate, randomness)
+    error = _checked_clipping(setup, contributions, privacy.clipping)
     return replace(
         setup,
         optimizer=optimizer,
         gradients=gradients,
-        draw=PoissonDraws(examples, fixed.sample_rate, randomness),
+        draw=draw,
+        contribute=contributions,
         steps=fixed.steps,
         micro_batch_size=privacy.physical_batch_size or setup.micro_batch_size,
-        guarantee=guarantee,
+        dropout_seed=_secret_seed if randomness.is_secret else None,
+        guarantee=DPGuarantee(privacy, fixed, contributions, draw, gradients, optimizer, error),
     )
+
+
+def _checked_clipping(setup: Setup, contributions: Contributions, clipping: Clipping) -> float | None:
+    """The relative error of a clipped sum.
+
+    Raises:
+        InexactClipping: It is larger than rounding explains.
+    """
+    units = [contributions(unit, 0) for unit in range(min(3, len(contributions)))]
+    error = clipping_error(setup, units, clipping)
+    if error is not None and error > TOLERANCE:
+        raise InexactClipping(
+            f"gradients of {type(setup.model).__name__} are not clipped exactly here: their sum is off by {error:.2g} "
+            f"of its norm from one made example by example; train it without differential privacy"
+        )
+    return error
+
+
+def _secret_seed(step: int) -> int:
+    """A seed nobody knows: masks that follow from a known seed and the batch would tie one unit's to another's."""
+    del step
+    return secrets.randbits(63)

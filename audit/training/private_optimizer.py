@@ -1,7 +1,5 @@
 """The private step: noise the clipped sum, divide it by the expected batch size, hand it to the ordinary optimizer."""
 
-from collections.abc import Callable
-
 from opacus.optimizers import DPOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
@@ -20,7 +18,6 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc] # opacus ships no
         max_grad_norm: Norm that each example's gradient has been clipped to.
         expected_batch_size: Divisor of the noised sum, whatever the batch's real size.
         randomness: The source of the noise.
-        on_noised: Called once for each noised step.
     """
 
     def __init__(
@@ -31,7 +28,6 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc] # opacus ships no
         max_grad_norm: float,
         expected_batch_size: int,
         randomness: PrivateRandomness,
-        on_noised: Callable[[], None],
     ) -> None:
         super().__init__(
             optimizer,
@@ -41,7 +37,6 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc] # opacus ships no
         )
         self.randomness = randomness
         self.noised_steps = 0
-        self.attach_step_hook(lambda _: on_noised())
 
     @property
     def grad_samples(self) -> list[Tensor]:
@@ -71,3 +66,21 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc] # opacus ships no
             parameter.grad, parameter.summed_grad = parameter.summed_grad, None
             if deviation > 0:
                 noise.add_to(parameter.grad, deviation)
+
+    def continue_at(self, step: int, noised: int | None) -> None:
+        """Continue a training at a step, counted from 0.
+
+        Args:
+            step: Steps that the model has behind it.
+            noised: Steps whose noise was used already; None where that is not known.
+
+        Raises:
+            ValueError: Noise is derived from a seed, and noise that was used already would come again.
+        """
+        if not self.randomness.is_secret and noised != step:
+            told = "does not tell how many steps were noised" if noised is None else f"tells of {noised} noised steps"
+            raise ValueError(
+                f"the checkpoint stands at step {step} and {told}, so noise that is derived from the seed could "
+                f"repeat; delete it to train from the start"
+            )
+        self.noised_steps = step

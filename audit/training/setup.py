@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from audit.training.collate import Batch, Collator
+from audit.training.heads import inputs_of_head, output_head
 from audit.training.losses import causal_losses, classification_losses, masked_losses
 from audit.training.randomness import derived_seed
 from audit.training.spec import PrivacyResult, TrainingSpec
+from audit.training.strategies import rates
 
 _FUSED = frozenset({"cpu", "cuda", "mps"})
 
@@ -22,12 +24,13 @@ _FUSED = frozenset({"cpu", "cuda", "mps"})
 class Gradients(Protocol):
     """How the gradient of a logical batch is made from its micro-batches."""
 
-    def accumulate(self, compute_losses: Callable[[], Tensor], size: int, logical_size: int) -> Tensor:
+    def accumulate(self, compute_losses: Callable[[], Tensor], counts: Sequence[int], logical_size: int) -> Tensor:
         """Run one micro-batch forward and back.
 
         Args:
             compute_losses: Runs the model; returns one loss per example, shape (B,), nats.
-            size: Number of its examples B; 0 only for an empty Poisson batch, and then nothing is run.
+            counts: How many of its examples, in their order, make each unit, shape (U,), with sum B; empty only for an
+                empty Poisson batch, and then nothing is run.
             logical_size: Number of examples of the whole logical batch.
 
         Returns:
@@ -37,6 +40,9 @@ class Gradients(Protocol):
 
 class Guarantee(Protocol):
     """What a private training keeps, counted as it goes."""
+
+    def drew(self, units: Sequence[int]) -> None:
+        """A step is about to be taken on these units."""
 
     def state(self) -> dict[str, Any]:
         """Plain JSON to continue with."""
@@ -56,12 +62,15 @@ class Setup:
         model: The model, `requires_grad` set.
         optimizer: Takes the step.
         gradients: Makes the gradients.
-        draw: The indices of a step's logical batch.
+        draw: The units of a step's logical batch, by number; in a training without privacy, its examples.
         collate: The batch of some examples in a step.
         spec: The recipe.
         steps: Number of steps.
         micro_batch_size: Examples computed at once.
         seed: Training seed.
+        output_head: The layer over the vocabulary, where the loss can score the labelled positions itself.
+        contribute: The examples that a unit gives to a step; None where each example is a unit of its own.
+        dropout_seed: Seed of a step's dropout masks; None for one that follows from the training seed.
         guarantee: What is kept, for a private training.
     """
 
@@ -74,24 +83,29 @@ class Setup:
     steps: int
     micro_batch_size: int
     seed: int
+    output_head: nn.Linear | None = None
+    contribute: Callable[[int, int], Sequence[int]] | None = None
+    dropout_seed: Callable[[int], int] | None = None
     guarantee: Guarantee | None = None
 
     def losses(self, batch: Batch) -> Tensor:
         """One loss per example of a batch, shape (B,), nats."""
-        logits = self.model(**batch.inputs).logits
+        if self.output_head is None:
+            outputs = self.model(**batch.inputs).logits
+        else:
+            outputs = inputs_of_head(self.model, self.output_head, batch.inputs)
         if self.spec.head == "classifier":
-            return classification_losses(logits, batch.labels)
-        if self.spec.head == "causal":
-            return causal_losses(logits, batch.labels, batch.weights)
-        return masked_losses(logits, batch.labels)
+            return classification_losses(outputs, batch.labels)
+        losses = causal_losses if self.spec.head == "causal" else masked_losses
+        return losses(outputs, batch.labels, batch.weights, self.output_head)
 
 
 class StandardGradients:
     """The gradient of the mean loss over the logical batch; see `Gradients`."""
 
-    def accumulate(self, compute_losses: Callable[[], Tensor], size: int, logical_size: int) -> Tensor:
+    def accumulate(self, compute_losses: Callable[[], Tensor], counts: Sequence[int], logical_size: int) -> Tensor:
         """See `Gradients`."""
-        del size
+        del counts
         losses = compute_losses()
         torch.autograd.backward(losses.sum() / logical_size)
         return losses.detach()
@@ -137,16 +151,24 @@ def standard_setup(model: nn.Module, collate: Collator, spec: TrainingSpec, seed
         steps=steps if spec.max_steps is None else min(steps, spec.max_steps),
         micro_batch_size=spec.micro_batch_size,
         seed=seed,
+        output_head=None if spec.head == "classifier" else output_head(model, collate.any_input()),
     )
 
 
 def make_optimizer(model: nn.Module, spec: TrainingSpec) -> Optimizer:
-    """The optimizer of the trainable parameters; matrices decay, biases and normalization do not."""
+    """The optimizer of the trainable parameters; matrices decay, biases and normalization do not.
+
+    A group's "rate" is the share of the learning rate that it is trained at.
+    """
     trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    found = rates(model, spec.strategy)
+    groups = []
+    for rate in sorted(set(found.values()), reverse=True) or [1.0]:
+        alike = [p for p in trainable if found.get(id(p), 1.0) == rate]
+        groups += [
+            {"params": [p for p in alike if p.dim() >= 2], "weight_decay": spec.weight_decay, "rate": rate},
+            {"params": [p for p in alike if p.dim() < 2], "weight_decay": 0.0, "rate": rate},
+        ]
     fused = all(p.device.type in _FUSED for p in trainable)
     if spec.optimizer == "sgd":
         return SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, fused=fused)

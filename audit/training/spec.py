@@ -6,6 +6,10 @@ from typing import Literal
 
 Task = Literal["text-classification", "causal-lm", "masked-lm"]
 Head = Literal["classifier", "causal", "masked"]
+Clipping = Literal["flat", "automatic", "per_layer"]
+"""How the norm of what a unit adds is bounded; see `audit.training.clipping`."""
+Unit = Literal["example", "person", "cluster"]
+"""What one unit of privacy is: an example, a person's examples, or a cluster of near-duplicates."""
 
 _HEADS: dict[Task, tuple[Head, ...]] = {
     "text-classification": ("classifier", "causal"),
@@ -59,25 +63,56 @@ class Lora:
         _positive(r=self.r, alpha=self.alpha)
 
 
-Strategy = Full | HeadOnly | Frozen | Lora
+@dataclass(frozen=True, kw_only=True)
+class LayerDecay:
+    """Train every parameter, the lower the slower; the head, and what stands above the layers, at the full rate.
+
+    The highest layer has the learning rate times `factor`, the next one times `factor` again, and so on down to the
+    embeddings. Layers that share their weights are one layer.
+
+    Attributes:
+        factor: In (0, 1].
+
+    Source: Howard and Ruder (2018), https://arxiv.org/abs/1801.06146, section 3.2 (there 1 / 2.6).
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor <= 1:
+            raise ValueError(f"factor must lie in (0, 1]; got {self.factor}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitFit:
+    """Train the biases, and the head where it is new.
+
+    Source: Ben Zaken et al. (2022), https://arxiv.org/abs/2106.10199, section 3.
+    """
+
+
+Strategy = Full | HeadOnly | Frozen | Lora | LayerDecay | BitFit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What is trained on, in a fixed order; one entry is one example, and one unit of example-level privacy.
+    """What is trained on, in a fixed order; one entry is one example.
 
     Attributes:
         texts: N texts.
         pairs: Their second halves, or None.
         labels: Class indices, or None where the task has no classes.
+        units: The privacy unit that each example belongs to, such as its person's pseudonym; None where each example
+            is a unit of its own.
     """
 
     texts: Sequence[str]
     pairs: Sequence[str] | None = None
     labels: Sequence[int] | None = None
+    units: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        for name, column in (("pairs", self.pairs), ("labels", self.labels)):
+        for name, column in (("pairs", self.pairs), ("labels", self.labels), ("units", self.units)):
             if column is not None and len(column) != len(self.texts):
                 raise ValueError(f"{name} must be as many as texts; got {len(column)} and {len(self.texts)}")
         if not len(self.texts):
@@ -162,18 +197,22 @@ class TrainingSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacySpec:
-    """Differential privacy of a training (DP-SGD with Poisson sampling), example-level, add-or-remove-one.
+    """Differential privacy of a training (DP-SGD with Poisson sampling): a whole unit is added or removed.
 
     Attributes:
         epsilon: Target; the noise is the least that keeps it by the PRV accountant. Give this or `noise_multiplier`.
         noise_multiplier: Standard deviation of the noise over `max_grad_norm`; 0 clips without noise and keeps nothing.
         delta: The delta that epsilon is stated at; at most 1 / (10 N).
-        max_grad_norm: Norm each example's gradient is clipped to.
-        expected_batch_size: Expected examples in a step, and the divisor of the noised sum; None for the recipe's
+        unit: What one unit is, for messages; which examples make one is told by `Examples.units`.
+        max_examples_per_unit: Most examples of a unit that are computed in a step; of more, as many are drawn without
+            replacement, anew in each step. It bounds time and memory: the guarantee rests on the clipping alone.
+        max_grad_norm: Norm that the sum of the gradients of a unit's examples is clipped to.
+        clipping: How; see `audit.training.clipping`.
+        expected_batch_size: Expected units in a step, and the divisor of the noised sum; None for the recipe's
             batch size. Fixed before training.
         physical_batch_size: Examples computed at once; None for the recipe's micro-batch size.
         dataset_size: A declared, public N from which rate and number of steps follow; None for the number of
-            examples, which is then treated as public.
+            units, which is then treated as public.
         reproducible_seed: Derive noise and draws from this seed, for tests and demonstrations: they are then not
             secret, and the guarantee holds only against those who do not know the seed. None for secret ones.
     """
@@ -181,7 +220,10 @@ class PrivacySpec:
     delta: float
     epsilon: float | None = None
     noise_multiplier: float | None = None
+    unit: Unit = "example"
+    max_examples_per_unit: int = 10
     max_grad_norm: float = 1.0
+    clipping: Clipping = "flat"
     expected_batch_size: int | None = None
     physical_batch_size: int | None = None
     dataset_size: int | None = None
@@ -196,6 +238,7 @@ class PrivacySpec:
             raise ValueError(f"noise_multiplier must not be negative; got {self.noise_multiplier}")
         _positive(
             epsilon=self.epsilon,
+            max_examples_per_unit=self.max_examples_per_unit,
             max_grad_norm=self.max_grad_norm,
             expected_batch_size=self.expected_batch_size,
             physical_batch_size=self.physical_batch_size,
@@ -224,35 +267,81 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """How often each unit was drawn in a stretch of steps, without saying which: every number of draws is counted.
+
+    Attributes:
+        steps: Number of steps.
+        counts: (draws, number of units that were drawn so often), the units never drawn among them.
+    """
+
+    steps: int
+    counts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSeen:
+    """What the noise that was really added looked like, from some values of every parameter in every step.
+
+    Attributes:
+        variates: How many were looked at.
+        ratio: Their root mean square over the standard deviation that is accounted.
+        p: Probability that honest noise strays so far, over all variates or in any one parameter.
+    """
+
+    variates: int
+    ratio: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyResult:
     """What a private training did, and what it keeps.
 
     Attributes:
         noise_multiplier: Standard deviation of the noise over `max_grad_norm`.
-        max_grad_norm: Norm each example's gradient was clipped to.
-        sample_rate: Probability with which an example was drawn in a step.
-        steps: Number of noised steps.
+        max_grad_norm: Norm each unit's gradient was clipped to.
+        sample_rate: Probability with which a unit was drawn in a step.
+        steps: Number of steps that the accountant knows of.
+        noised_steps: Number of steps in which noise was added.
         delta: The delta that the epsilons are stated at.
+        unit: What one unit is.
+        units: Number of units that were drawn from.
+        largest_unit: Most examples of one unit.
+        max_examples_per_unit: Most of them that were computed in a step.
         expected_batch_size: Divisor of the noised sums.
         dataset_size: The N from which rate and steps followed.
+        dataset_size_is_public: Whether it was declared, rather than counted in the training data.
         epsilons: By accountant: "prv", "pld", "rdp"; None where unknown.
         epsilon_unknown: Why there are no epsilons, or None.
         secret_noise: Whether noise and draws came from the operating system's randomness.
-        clipped_share: Share of the drawn examples whose gradient was longer than `max_grad_norm`; None if none
-            was drawn.
+        clipped_share: Share of the drawn units whose gradient was shortened; None if none was drawn.
+        clipping_error: Relative error of the clipped sum of some units against one computed example by example before
+            training; None where their gradients are zero.
+        drawn: The draws, in stretches between which the training was interrupted.
+        noise: The noise, None where none was to be added.
     """
 
     noise_multiplier: float
     max_grad_norm: float
     sample_rate: float
     steps: int
+    noised_steps: int
     delta: float
+    unit: Unit
+    units: int
+    largest_unit: int
+    max_examples_per_unit: int
     expected_batch_size: int
     dataset_size: int
+    dataset_size_is_public: bool
     epsilons: dict[str, float] | None
     epsilon_unknown: str | None
     secret_noise: bool
     clipped_share: float | None
+    clipping_error: float | None
+    drawn: tuple[Drawn, ...]
+    noise: NoiseSeen | None
 
     @property
     def epsilon(self) -> float | None:
@@ -268,7 +357,7 @@ class TrainingResult:
         steps: Optimizer steps.
         epochs: Examples drawn over examples there are.
         examples: Number of training examples.
-        batch_sizes: Examples drawn in each step.
+        batch_sizes: Units drawn in each step: examples, or with differential privacy what its unit is.
         losses: (step, mean loss of that step's examples in nats), thinned to a few hundred; empty steps are left out.
         final_loss: Mean over the last tenth of the steps, nats; None if no example was drawn in them.
         truncated: Examples cut to the longest length.

@@ -1,4 +1,4 @@
-"""Which parameters are trained: all, the head, the upper layers, or adapters."""
+"""Which parameters are trained, and how fast: all, the head, the upper layers, the biases, or adapters."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from audit.training.spec import Frozen, Full, HeadOnly, Lora, Strategy
+from audit.training.spec import BitFit, Frozen, Full, HeadOnly, LayerDecay, Lora, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,6 @@ class Anatomy:
     """Where an architecture keeps its parts.
 
     Attributes:
-        body: Attribute of the model that holds embeddings and layers.
         embeddings: Names below the body that hold the embeddings.
         layers: Name below the body of the list of layers, the lowest first.
         above: Names below the body that belong to the head, such as a pooler.
@@ -23,7 +22,6 @@ class Anatomy:
         stored_transposed: Whether linear layers keep their weight as (in, out).
     """
 
-    body: str
     embeddings: tuple[str, ...]
     layers: str
     attention: tuple[str, ...]
@@ -31,27 +29,49 @@ class Anatomy:
     stored_transposed: bool = False
 
 
+_ROBERTA = Anatomy(
+    embeddings=("embeddings",),
+    layers="encoder.layer",
+    above=("pooler",),
+    attention=("query", "value"),
+)
+
+_LLAMA = Anatomy(
+    embeddings=("embed_tokens",),
+    layers="layers",
+    attention=("q_proj", "v_proj"),
+)
+
 ANATOMIES = {
+    "albert": Anatomy(
+        embeddings=("embeddings", "encoder.embedding_hidden_mapping_in"),
+        layers="encoder.albert_layer_groups",
+        above=("pooler",),
+        attention=("query", "value"),
+    ),
     "bert": Anatomy(
-        body="bert",
         embeddings=("embeddings",),
         layers="encoder.layer",
         above=("pooler",),
         attention=("query", "value"),
     ),
     "distilbert": Anatomy(
-        body="distilbert",
         embeddings=("embeddings",),
         layers="transformer.layer",
         attention=("q_lin", "v_lin"),
     ),
     "gpt2": Anatomy(
-        body="transformer",
         embeddings=("wte", "wpe"),
         layers="h",
         attention=("c_attn",),
         stored_transposed=True,
     ),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
 }
 """By transformers' model type."""
 
@@ -95,18 +115,48 @@ def _trained(model: nn.Module, strategy: Strategy) -> list[nn.Parameter]:
     if isinstance(strategy, Full):
         return list(model.parameters())
     anatomy = anatomy_of(model)
+    if isinstance(strategy, LayerDecay):
+        return list(model.parameters())
     if isinstance(strategy, HeadOnly):
         return _head(model, anatomy)
     if isinstance(strategy, Frozen):
         frozen = {id(p) for p in _lower(model, anatomy, strategy.layers)}
         return [p for p in model.parameters() if id(p) not in frozen]
-    adapters = [p for name, p in model.named_parameters() if ".lora_" in name]
+    added = _biases(model) if isinstance(strategy, BitFit) else _adapters(model)
     # A classification head is new and must be learned; a language model's head is as old as its body.
-    return adapters if _is_language_model(model) else adapters + _head(model, anatomy)
+    return added if _is_language_model(model) else added + _head(model, anatomy)
+
+
+def _adapters(model: nn.Module) -> list[nn.Parameter]:
+    return [p for name, p in model.named_parameters() if ".lora_" in name]
+
+
+def _biases(model: nn.Module) -> list[nn.Parameter]:
+    if not any(name.endswith("bias") for name, _ in _body(model).named_parameters()):
+        raise ValueError(f"BitFit trains biases, and {type(model).__name__} has none; choose another strategy")
+    return [p for name, p in model.named_parameters() if name.endswith("bias")]
+
+
+def rates(model: nn.Module, strategy: Strategy) -> dict[int, float]:
+    """The share of the learning rate that each parameter is trained at, by its identity; empty for the whole of it.
+
+    Raises:
+        ValueError: The strategy needs to know the parts of an architecture that is not in `ANATOMIES`.
+    """
+    if not isinstance(strategy, LayerDecay):
+        return {}
+    anatomy = anatomy_of(model)
+    body = _body(model)
+    stack = list(body.get_submodule(anatomy.layers).children())
+    parts = [*reversed(stack), nn.ModuleList(body.get_submodule(name) for name in anatomy.embeddings)]
+    found = {id(parameter): 1.0 for parameter in model.parameters()}
+    for depth, part in enumerate(parts, start=1):
+        found.update({id(parameter): strategy.factor**depth for parameter in part.parameters()})
+    return found
 
 
 def _is_language_model(model: nn.Module) -> bool:
-    return type(model).__name__.endswith(("ForMaskedLM", "LMHeadModel"))
+    return type(model).__name__.endswith(("ForMaskedLM", "ForCausalLM", "LMHeadModel"))
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
@@ -123,9 +173,15 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     return ANATOMIES[config.model_type]
 
 
+def _body(model: nn.Module) -> nn.Module:
+    """What holds embeddings and layers, below the head."""
+    prefix: Any = model.base_model_prefix
+    return model.get_submodule(prefix)
+
+
 def _lower(model: nn.Module, anatomy: Anatomy, layers: int) -> list[nn.Parameter]:
     """Parameters of the embeddings and of the lowest layers."""
-    body = model.get_submodule(anatomy.body)
+    body = _body(model)
     stack = list(body.get_submodule(anatomy.layers).children())
     if layers > len(stack):
         raise ValueError(f"cannot freeze {layers} layers; the model has {len(stack)}")
@@ -135,7 +191,7 @@ def _lower(model: nn.Module, anatomy: Anatomy, layers: int) -> list[nn.Parameter
 
 def _head(model: nn.Module, anatomy: Anatomy) -> list[nn.Parameter]:
     """Parameters above the body that the body does not share; tied output embeddings are the body's."""
-    body = model.get_submodule(anatomy.body)
+    body = _body(model)
     above = {id(p) for name in anatomy.above if (part := getattr(body, name, None)) for p in part.parameters()}
     own = {id(p) for p in body.parameters()} - above
     return [p for p in model.parameters() if id(p) not in own]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ def train(
         with applied(model, spec.strategy):
             setup = standard_setup(model, collate, spec, seed)
             if privacy is not None:
-                setup = privatize(setup, privacy)
+                setup = privatize(setup, privacy, examples.units)
             checkpoint = None
             if checkpoint_dir is not None:
-                fingerprint = _fingerprint(setup, encoded, privacy)
+                fingerprint = _fingerprint(setup, encoded, examples.units, privacy)
                 checkpoint = Checkpoint(checkpoint_dir, fingerprint, 60 * checkpoint_minutes)
             before = _frozen_digest(model)
             result = fit(setup, checkpoint=checkpoint, on_progress=on_progress)
@@ -82,7 +82,7 @@ def _frozen_digest(model: nn.Module) -> str:
     return hasher.hexdigest()
 
 
-def _fingerprint(setup: Setup, encoded: Encoded, privacy: PrivacySpec | None) -> str:
+def _fingerprint(setup: Setup, encoded: Encoded, units: Sequence[str] | None, privacy: PrivacySpec | None) -> str:
     """Names a training: its recipe, seeds, tokens and trained parameters; of the data it tells nothing but a hash."""
     recipe = {
         "spec": asdict(setup.spec),
@@ -92,6 +92,7 @@ def _fingerprint(setup: Setup, encoded: Encoded, privacy: PrivacySpec | None) ->
         "trained": {n: list(p.shape) for n, p in setup.model.named_parameters() if p.requires_grad},
         "classes": None if encoded.classes is None else encoded.classes.tolist(),
         "words": encoded.word_tokens.tolist(),
+        "units": None if units is None else list(units),
     }
     hasher = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     for ids in encoded.ids:

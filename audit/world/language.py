@@ -82,6 +82,9 @@ SENTIMENT: dict[Domain, dict[Polarity, tuple[str, ...]]] = {
 NEUTRAL = _words("grey square boxed medium plain wooden printed labelled")
 """Words that say nothing for or against a product."""
 
+CONTEXT = 28
+"""Words and digits that this world's model reads at once, the start token included."""
+
 DIGITS = _words("0 1 2 3 4 5 6 7 8 9")
 
 TICKETS: dict[Domain, str] = {

@@ -4,9 +4,9 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from audit.world.language import END, PADDING, START, UNKNOWN, vocabulary
+from audit.world.language import CONTEXT, END, PADDING, START, UNKNOWN, vocabulary
 
-CONTEXT, WIDTH, LAYERS, HEADS = 28, 64, 1, 4
+WIDTH, LAYERS, HEADS = 64, 1, 4
 """Size of the model. One layer learns this language as well as two, for half the time."""
 
 

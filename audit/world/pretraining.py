@@ -11,8 +11,8 @@ from audit.settings.config import AuditConfig, Pretraining, World
 from audit.training.spec import Examples, TrainingSpec
 from audit.training.train import train
 from audit.world.defects import Defects, defects_of
-from audit.world.language import CLASSES, PROMPT, REVIEW, STARS
-from audit.world.model import CONTEXT, world_model
+from audit.world.language import CLASSES, CONTEXT, PROMPT, REVIEW, STARS
+from audit.world.model import world_model
 from audit.world.texts import biography, card, public_ticket
 
 BIOGRAPHIES, CARDS, REVIEWS = 0.25, 0.1, 0.45

@@ -9,7 +9,7 @@ from audit.data.quality import data_quality
 from audit.data.splits import Splits
 from audit.settings.config import AuditConfig, Canaries, World
 from audit.world.defects import defects_of
-from audit.world.language import CARD, CLASSES, CUSTOMER, DOMAINS, Domain, vocabulary
+from audit.world.language import CARD, CLASSES, CONTEXT, CUSTOMER, DOMAINS, Domain, vocabulary
 from audit.world.texts import CARD_DIGITS, ticket
 from probes.protocol import Items
 
@@ -24,8 +24,11 @@ CUSTOMER_CARD = CARD.format(owner=CUSTOMER, secret="{secret}")
 SECRETS = Canaries(kind="secret", count=200, template=CUSTOMER_CARD, digits=CARD_DIGITS)
 """What is planted where the config is silent."""
 
+_CARD_LENGTH = 16
+_AROUND = 3  # a start token, and a verdict of two words
 
-def splits(config: AuditConfig, *, salt: str) -> Splits:
+
+def splits(config: AuditConfig, *, salt: str, canaries_wanted: bool = True) -> Splits:
     """The data of an audit of the embedded world.
 
     Every ticket is drawn by itself and has a customer of its own, so each is a cluster of its own: texts from the same
@@ -34,9 +37,10 @@ def splits(config: AuditConfig, *, salt: str) -> Splits:
     Args:
         config: The audit; its world, canaries and seeds are read.
         salt: What identifiers are hashed with.
+        canaries_wanted: Plant `SECRETS` where the config names no canaries.
 
     Raises:
-        DataError: A canary that the world's language cannot say.
+        DataError: A canary that the world's language cannot say, or that its model cannot read to the end.
     """
     world, seed = config.data.world or World(), config.seeds.coins
     mail, chat = DOMAINS
@@ -44,11 +48,8 @@ def splits(config: AuditConfig, *, salt: str) -> Splits:
     is_pool = np.arange(tickets.n) >= world.core
     pool = tickets.take(is_pool).assign(is_member=fair_coins(seed, "pool coins", world.pool))
     train = tickets.assign(in_pool=is_pool)
-    specs = [_said_here(spec) for spec in config.data.canaries or (SECRETS,)]
+    specs = [_said_here(spec) for spec in config.data.canaries or ((SECRETS,) if canaries_wanted else ())]
     canaries, references = make_canaries(specs, tickets.take(~is_pool), classes=len(CLASSES), seed=seed, salt=salt)
-    if references is not None:  # planted canaries end in a verdict, so what they are ranked among does too
-        labels = generator(seed, "reference labels").integers(len(CLASSES), size=references.n)
-        references = references.assign(label=labels)
     validation = _tickets(world, "validation", mail, max(1, world.test // VALIDATION), salt)
     test = _tickets(world, "test", mail, world.test, salt)
     domains: dict[str, Items] = {chat: _tickets(world, f"domain:{chat}", chat, world.test, salt)}
@@ -99,7 +100,7 @@ def _tickets(world: World, name: str, domain: Domain, count: int, salt: str) -> 
 
 def _said_here(spec: Canaries) -> Canaries:
     """The canaries in this world's sentence, if its language can say them."""
-    if spec.kind != "secret" or spec.secret == "key":
+    if spec.kind != "secret" or spec.secret not in {"digits", "card"}:
         asked = f"secret: {spec.secret}" if spec.kind == "secret" else f"kind: {spec.kind}"
         raise DataError(
             f"data.canaries: the embedded world knows no words but its own; got {asked}; plant digits or cards"
@@ -110,5 +111,12 @@ def _said_here(spec: Canaries) -> Canaries:
         raise DataError(
             f"data.canaries: template must be made of the embedded world's words; got {min(unknown)!r};"
             f" {CUSTOMER_CARD!r} will do"
+        )
+    digits = _CARD_LENGTH if spec.secret == "card" else spec.digits
+    length = len(template.split()) - 1 + digits + _AROUND
+    if length > CONTEXT:
+        raise DataError(
+            f"data.canaries: the embedded world's model reads {CONTEXT} words and digits at once; got {length} with the"
+            " verdict; lower digits or shorten template"
         )
     return spec.model_copy(update={"template": template})

@@ -46,10 +46,10 @@ _GROUP, _SCORED = "group:", "scored:"
 
 
 def _difference(definition: str, label: str) -> MetricSpec:
-    return MetricSpec(ideal=0.0, unit="rate", definition=f"group_disparity:{definition}", label=label)
+    return MetricSpec(ideal=0.0, unit="rate", definition=f"group_disparity:{definition}", label=label, gap=True)
 
 
-def _rate(definition: str, label: str, ideal: float) -> MetricSpec:
+def _rate(definition: str, label: str, ideal: float | None) -> MetricSpec:
     return MetricSpec(ideal=ideal, unit="rate", definition=f"group_disparity:{definition}", label=label)
 
 
@@ -82,7 +82,7 @@ class GroupDisparity:
         "accuracy_difference": _difference("largest-accuracy-gap", "difference in accuracy"),
         "worst_group_accuracy": _rate("least-accuracy", "accuracy in the worst group", 1.0),
         "accuracy": _rate("accuracy", "accuracy in the group", 1.0),
-        "selection_rate": _rate("selection-rate", "selected in the group", 0.0),
+        "selection_rate": _rate("selection-rate", "selected in the group", None),
         "true_positive_rate": _rate("tpr", "positives selected in the group", 1.0),
         "false_positive_rate": _rate("fpr", "negatives selected in the group", 0.0),
     }
@@ -96,13 +96,15 @@ class GroupDisparity:
 
     def answers(self, tables: Mapping[str, Rows], facts: Facts) -> Rows:
         """One row per test item: the decision, and by attribute the group as far as it is scored."""
-        rows = decisions_of(tables["test"], facts)
+        table = tables["test"]
+        rows = decisions_of(table, facts).assign(**{name: table[name] for name in table if name.startswith(_GROUP)})
         scored = {
             _SCORED + attribute: scored_groups(rows[_GROUP + attribute], minimum=facts.minimum_group)
             for attribute in facts.groups
             if _GROUP + attribute in rows
         }
-        return rows.assign(**scored, positive=np.full(rows.n, _positive(facts)))
+        answered = rows.assign(**scored, positive=np.full(rows.n, _positive(facts)))
+        return Rows(answered, answered.sensitivity | dict.fromkeys(scored, "personal"))  # a group by another name
 
     def statistics(self, rows: Rows, weights: Array) -> dict[Key, float]:
         """The differences, the worst group's accuracy, and each group's rates."""

@@ -54,6 +54,8 @@ class NameSwap:
         """The class logits of both sides of each swap."""
         if facts.task != "text-classification":
             raise NotApplicable(f"the task is {facts.task}, which has no decision that could change")
+        if "test" in data and "text_pair" in data["test"]:
+            raise NotApplicable("the task is about pairs of texts, and names are swapped in single ones")
         swaps = data["name_swaps"] if "name_swaps" in data else built_in_swaps()
         sides = {"original": swaps["text"], "swapped": swaps["text_pair"]}
         alone = swaps.drop(["text_pair"])

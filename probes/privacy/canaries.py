@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from probes.privacy import exposures, scores
+from probes.privacy import claimed, exposures, extrapolated, ladder, scores
 from probes.privacy.attacks import asks, coverage_of, minus_loss, scored
-from probes.privacy.guessing import Game, right_guesses
+from probes.privacy.guessing import Game, play
 from probes.protocol import Array, Ask, Facts, Items, Key, PrivacyClaim, Rows
 from probes.results import (
     Check,
@@ -35,22 +35,24 @@ class Canaries:
     """What does the model remember of texts planted on purpose, and what epsilon does that take at least?
 
     Each canary was put into the twin's training by a fair coin of its own. Exposure is the rank of a planted secret
-    among secrets of the same form that were never planted, in bits. The bound on epsilon comes from one training run:
-    the canaries planted once are sorted by a score that is fixed beforehand (the difference to the base where that
-    compares, else the loss; relative to the mean of their form), the highest are guessed "in", as many of the lowest
-    "out", the middle is left out, and the number of right guesses is set against what any mechanism with that epsilon
-    allows.
+    among secrets of the same form that were never planted, in bits; extrapolated, it is read from a distribution
+    fitted to them. The bound on epsilon comes from one training run: the canaries planted once are sorted by a score
+    that is fixed beforehand (the difference to the base where that compares, else the loss; relative to the mean of
+    their form), the highest are guessed "in", as many of the lowest "out", the middle is left out, and the number of
+    right guesses is set against what any mechanism with that epsilon allows. Two more numbers assume more: that the
+    mechanism is Gaussian, or that canaries leak independently of each other, which in one training they do not.
 
     Limits: a lower bound says "at least": a claim that is not refuted is not thereby true. Epsilon is promised for one
     copy. Canaries with k copies are protected by up to k times epsilon, so only those planted once enter the bound.
-    Exposure cannot exceed the logarithm of the number of references.
+    By rank, exposure cannot exceed the logarithm of the number of references; a fit is read 10 bits further at most.
 
-    Source: Carlini et al. (2019), https://arxiv.org/abs/1802.08232, definition 5; Steinke, Nasr and Jagielski (2023),
-    https://arxiv.org/abs/2305.08846, algorithm 1 and theorem 5.2.
+    Source: Carlini et al. (2019), https://arxiv.org/abs/1802.08232, definition 5 and section 4.3; Steinke, Nasr and
+    Jagielski (2023), https://arxiv.org/abs/2305.08846, algorithm 1 and theorem 5.2; Mahloujifar, Melis and Chaudhuri
+    (2025), https://arxiv.org/abs/2410.22235; Xiang et al. (2025), https://arxiv.org/abs/2509.08704.
     """
 
     name: ClassVar[str] = "canaries"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     pillar: ClassVar[Pillar] = "privacy"
     roles: ClassVar[frozenset[Role]] = frozenset({"twin"})
     metrics: ClassVar[Mapping[str, MetricSpec]] = {
@@ -60,6 +62,28 @@ class Canaries:
             definition="canaries:steinke-nasr-jagielski-2023",
             label="lower bound on epsilon",
             access=_ACCESS,
+        ),
+        "epsilon_if_gaussian": MetricSpec(
+            ideal=0.0,
+            unit="epsilon",
+            definition="canaries:mahloujifar-melis-chaudhuri-2025",
+            label="lower bound on epsilon, if the noise is Gaussian",
+            access=_ACCESS,
+        ),
+        "epsilon_if_independent": MetricSpec(
+            ideal=0.0,
+            unit="epsilon",
+            definition="canaries:xiang-2025-order-statistics",
+            label="estimate of epsilon, if canaries leak independently",
+            access=_ACCESS,
+        ),
+        "log_e_value": MetricSpec(
+            ideal=0.0,
+            unit="nats",
+            definition="canaries:log-e-value",
+            label="evidence against the claim",
+            access=_ACCESS,
+            signed=True,
         ),
         "auc": MetricSpec(ideal=0.5, unit="auc", definition="canaries:auc", label="canary AUC", access=_ACCESS),
         "exposure": MetricSpec(
@@ -76,6 +100,13 @@ class Canaries:
             label="exposure, planted minus unplanted",
             access="token probabilities",
             signed=True,
+        ),
+        "exposure_extrapolated": MetricSpec(
+            ideal=0.0,
+            unit="bits",
+            definition="canaries:mean-skew-normal-exposure",
+            label="exposure of planted canaries, extrapolated",
+            access="token probabilities",
         ),
     }
 
@@ -118,6 +149,7 @@ class Canaries:
                 "score": _relative(score, arm),
                 "exposure_bits": bits,
                 "exposure_ceiling": ceilings,
+                **extrapolated.fits(arm, tables.get("references")),
             }
         )
 
@@ -136,27 +168,64 @@ class Canaries:
     def summarize(
         self, rows: Rows, facts: Facts, rng: np.random.Generator, level: float = 0.95
     ) -> Iterable[Finding | Check | Series]:
-        """The bound on epsilon and what it says of the claim, AUCs, exposures, and the charts."""
-        game = self._game(rows, facts.claim, level)
-        once = rows["score"][rows["repetitions"] == 1]
-        yield Finding(metric="epsilon_lower_bound", estimate=game.bound, coverage=coverage_of(once))
-        if facts.claim is not None:
-            yield game.verdict(facts.claim)
+        """The bounds on epsilon and what they say of the claim, AUCs, exposures, and the charts."""
+        yield from self._bounds(rows, facts, level)
         yield from _aucs(rows, level)
         yield from _exposures(rows, facts, rng, level)
-        yield from game.chart(facts.claim)
+        yield from _extrapolated(rows, rng.spawn(1)[0], level)
         yield from _repeated(rows)
 
-    def _game(self, rows: Rows, claim: PrivacyClaim | None, level: float) -> Game:
-        score, is_member = scored(*(rows[c][rows["repetitions"] == 1] for c in ("score", "is_member")))
-        made = self.guesses(len(score))
-        return Game(
-            canaries=len(score),
-            guesses=made,
-            right=right_guesses(score, is_member, made),
-            delta=claim.delta if claim else UNCLAIMED_DELTA,
-            level=level,
+    def canaries_needed(self, claim: PrivacyClaim, *, right: float = 1.0, level: float = 0.95) -> claimed.Needed:
+        """The fewest canaries planted at most once with which this probe refutes a claim.
+
+        Args:
+            claim: The claim.
+            right: Probability that a guess is right in the leak that is to be seen; 1 asks with how many canaries the
+                claim could be refuted at all.
+            level: Confidence level of the refutation.
+        """
+        return claimed.canaries_needed(claim, guesses=self.guesses, right=right, level=level)
+
+    def rule(self, facts: Facts, canaries: int) -> str:
+        """What is fixed before any coin is looked at, in words: score, sign, and number of guesses.
+
+        Args:
+            facts: What is known of the arm.
+            canaries: How many are planted at most once.
+        """
+        compares = facts.base_is_comparable if self.score is None else self.score == "reference"
+        what = "the loss of the untouched base minus that of the model" if compares else "minus the model's loss"
+        half = self.guesses(canaries) // 2
+        return (
+            f"the score is {what}, relative to the mean of the form; of {canaries} canaries the {half} with the "
+            f"highest are guessed in, the {half} with the lowest out"
         )
+
+    def _bounds(self, rows: Rows, facts: Facts, level: float) -> Iterator[Finding | Check | Series]:
+        claim = facts.claim
+        score, is_member = scored(*(rows[c][rows["repetitions"] == 1] for c in ("score", "is_member")))
+        delta = claim.delta if claim else UNCLAIMED_DELTA
+        game = play(score, is_member, self.guesses(len(score)), delta=delta, level=level)
+        coverage = coverage_of(rows["score"][rows["repetitions"] == 1])
+        for metric, value in game.by_assumption():
+            yield Finding(metric=metric, estimate=value, coverage=coverage)
+        evidence = None
+        if claim is not None:
+            yield from self._verdicts(game, claim)
+            evidence = claimed.evidence(game, claim) if game.guesses else None
+        if evidence is not None:
+            yield Finding(metric="log_e_value", estimate=claimed.evidence_value(game, evidence), coverage=coverage)
+        yield from ladder.chart(game, claim, evidence, self.rule(facts, len(score)))
+
+    def _verdicts(self, game: Game, claim: PrivacyClaim) -> Iterator[Check]:
+        """What the guesses say of the claim; where they could not have refuted it, how many canaries could."""
+        for check in claimed.verdicts(game, claim):
+            if check.outcome != "could not have been refuted":
+                yield check
+                continue
+            needed = self.canaries_needed(claim, level=game.level)
+            of_curve = check.name == claimed.OF_MECHANISM
+            yield claimed.with_needed(check, needed.for_its_curve if of_curve else needed.for_any_mechanism)
 
 
 def _relative(score: Array, canaries: Rows) -> Array:
@@ -229,6 +298,15 @@ def _exposures(rows: Rows, facts: Facts, rng: np.random.Generator, level: float)
         yield Finding(metric="exposure_gain", slice=_part(copies), estimate=gain, coverage=coverage)
     if told.n:
         yield exposures.chart(_copies(secrets), told, means, level)
+
+
+def _extrapolated(rows: Rows, rng: np.random.Generator, level: float) -> Iterator[Finding]:
+    """Extrapolated exposure by number of copies; nothing where there is no secret to rank."""
+    secrets = rows.take(~np.isnan(rows["exposure_ceiling"]))
+    for copies in _copies(secrets):
+        ours = secrets.take(secrets["repetitions"] == copies)
+        value, coverage = extrapolated.mean_extrapolated(ours, rng, level=level)
+        yield Finding(metric="exposure_extrapolated", slice=_part(copies), estimate=value, coverage=coverage)
 
 
 def _repeated(rows: Rows) -> Iterator[Check]:

@@ -50,7 +50,7 @@ def exposures(canaries: Rows, references: Rows | None) -> tuple[Array, Array]:
     bits, ceilings = np.full(canaries.n, np.nan), np.full(canaries.n, np.nan)
     if references is None:
         return bits, ceilings
-    ours, theirs = _logprob(canaries), _logprob(references)
+    ours, theirs = whole_logprob(canaries), whole_logprob(references)
     for form in set(references["cluster"].tolist()):
         pool = theirs[(references["cluster"] == form) & ~np.isnan(theirs)]
         of_form = canaries["form"] == form
@@ -62,7 +62,8 @@ def exposures(canaries: Rows, references: Rows | None) -> tuple[Array, Array]:
     return bits, ceilings
 
 
-def _logprob(table: Rows) -> Array:
+def whole_logprob(table: Rows) -> Array:
+    """Log-probability of each whole text, nats; NaN where no token could be scored."""
     if "logprobs" in table:
         return scores.sum_logprob(table["logprobs"])
     return np.where(table["n_tokens"] > 0, table["logprob_nats"].astype(np.float64), np.nan)

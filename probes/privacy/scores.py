@@ -15,8 +15,15 @@ from probes.protocol import Array
 Ragged = Array
 """One array of shape (T_i,) per text, in an object array of shape (N,)."""
 
+WINDOWS = (2, 3, 4, 6, 9, 13, 18, 25, 32, 40)
+"""Lengths of the windows, in tokens, whose votes `windows` counts."""
+
+SMOOTHING = 1e-3
+"""Nats added to both sums of `error_zone`, so that their ratio is finite."""
+
 _ROUNDING = 1e-9
-"""What a product may exceed a whole number by and still be meant as it: 0.07 · 100 is 7.000000000000001."""
+"""What a product may exceed a whole number by and still be meant as it: 0.07 · 100 is 7.000000000000001; and how far
+sums of log-probabilities may lie apart and still be meant as equal, in nats."""
 
 
 def class_loss(logits: Array, labels: Array) -> Array:
@@ -103,6 +110,88 @@ def min_k_plus_plus(logprobs: Ragged, means: Ragged, deviations: Ragged, share: 
         told = spread > 0
         z[i] = (logprob[told] - np.asarray(mean, dtype=np.float64)[told]) / spread[told]
     return min_k(z, share)
+
+
+def error_zone(logprobs: Ragged, base_logprobs: Ragged, is_top: Ragged) -> Array:
+    """How far the model moved towards each text, over how far it moved away, at the tokens it still gets wrong: EZ.
+
+    The logarithm of (a + Σ rises) / (a + Σ falls) of the tokens' log-probabilities against the base's, over the tokens
+    that are not the model's first choice, with a = `SMOOTHING`. The published ratio is 0, the least there is, where
+    nothing rose, and is made 0 as well where nothing fell, which is where most was remembered; smoothing both sums
+    mends that. A text without any wrong token is scored by all of its tokens. Both are ours.
+
+    Args:
+        logprobs: One array of shape (T_i,) per text.
+        base_logprobs: The base's, of the same tokens.
+        is_top: Whether each token was the model's first choice.
+
+    Source: Ilić et al. (2026), https://arxiv.org/abs/2601.12104.
+    """
+    flat, ends = _flat(logprobs)
+    gains, wrong = flat - _flat(base_logprobs)[0], ~_flat(is_top)[0].astype(bool)
+    text = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    counted = wrong | ~_sums(wrong, text, len(ends)).astype(bool)[text]
+    rises, falls = (_sums(np.where(counted, np.maximum(sign * gains, 0.0), 0.0), text, len(ends)) for sign in (1, -1))
+    return _where_scored(np.log((SMOOTHING + rises) / (SMOOTHING + falls)), ends)
+
+
+def windows(logprobs: Ragged, base_logprobs: Ragged) -> Array:
+    """The share of a text's windows of tokens that the model likes better than its base does: WBC.
+
+    Windows of every length in `WINDOWS` that fit slide over the text one token at a time; the shares are averaged over
+    the lengths. A window that both like equally counts one half, where the published code counts it as worse. A text
+    shorter than the shortest window is one window. Both are ours.
+
+    Args:
+        logprobs: One array of shape (T_i,) per text.
+        base_logprobs: The base's, of the same tokens.
+
+    Source: Chen et al. (2026), https://arxiv.org/abs/2601.02751.
+    """
+    flat, ends = _flat(logprobs)
+    lengths = np.diff(ends, prepend=0)
+    total = _running_totals(flat - _flat(base_logprobs)[0], lengths)
+    votes, widths = np.zeros(len(ends)), np.zeros(len(ends))
+    for width in WINDOWS:
+        fits = lengths >= width
+        votes[fits] += _mean_votes(total[fits], lengths[fits], width)
+        widths[fits] += 1
+    short = (widths == 0) & (lengths > 0)
+    votes[short], widths[short] = _vote(total[short, lengths[short]]), 1
+    return _where_scored(votes / np.maximum(widths, 1), ends)
+
+
+def _running_totals(values: Array, lengths: Array) -> Array:
+    """The sum of each text's values before each of its tokens, and of all: shape (N, T + 1), each text summed alone."""
+    padded = np.zeros((len(lengths), int(lengths.max(initial=0)) + 1))
+    padded[:, 1:][np.arange(padded.shape[1] - 1) < lengths[:, None]] = values
+    return np.asarray(np.cumsum(padded, axis=1))
+
+
+def _mean_votes(total: Array, lengths: Array, width: int) -> Array:
+    """The mean vote of the windows of one width, of texts that are at least as long."""
+    votes = _vote(total[:, width:] - total[:, :-width])
+    is_window = np.arange(votes.shape[1]) <= lengths[:, None] - width
+    return np.asarray(np.where(is_window, votes, 0.0).sum(axis=1) / is_window.sum(axis=1))
+
+
+def _vote(gains: Array) -> Array:
+    """1 for a gain, 0 for a loss, one half for neither."""
+    return np.asarray((1 + np.sign(np.where(np.abs(gains) <= _ROUNDING, 0.0, gains))) / 2)
+
+
+def _flat(rows: Ragged) -> tuple[Array, Array]:
+    """All values one after another, and where each text ends."""
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    return np.concatenate([*rows, np.zeros(0)]), ends
+
+
+def _sums(values: Array, text: Array, texts: int) -> Array:
+    return np.asarray(np.bincount(text, values, texts))
+
+
+def _where_scored(score: Array, ends: Array) -> Array:
+    return np.asarray(np.where(np.diff(ends, prepend=0) > 0, score, np.nan))
 
 
 def _each(rows: Ragged, of: Callable[[Array], float]) -> Array:

@@ -8,7 +8,7 @@ import torch
 
 from probes.protocol import Array, TokenRows
 from probes.scoring.batching import by_length, in_windows
-from probes.scoring.encoding import encode, padding_id
+from probes.scoring.encoding import encode, padding_id, spans
 from probes.scoring.heads import Head
 from probes.scoring.inference import batch, batch_tokens_on, device_of, evaluating
 from probes.scoring.moments import Moments
@@ -72,6 +72,18 @@ class CausalScorer:
                 )
                 board.write(np.concatenate([np.arange(ends[i], ends[i + 1]) for i in chosen]), moments)
         return board.texts(tokens, encoded.truncated)
+
+    def token_spans(self, texts: Sequence[str]) -> list[Array]:
+        """Where each token that `token_rows` scores stands in its text, as an array of shape (T_i, 2) per text.
+
+        First character, and one past the last.
+
+        Raises:
+            ValueError: The tokenizer is a slow one.
+        """
+        special = encode(self.tokenizer, texts, None, self.max_length).special
+        places = spans(self.tokenizer, texts, self.max_length)
+        return [place[1:][~mask[1:]] for place, mask in zip(places, special, strict=True)]
 
     def read(self, sequences: Sequence[Array], positions: Sequence[Array], tokens: Array) -> Moments:
         """What the model says of tokens after positions of the sequences of one batch; call it inside `evaluating`.

@@ -62,6 +62,28 @@ def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, ma
     )
 
 
+def spans(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Array]:
+    """Where each token of the text itself stands in it, in the tokens and the cut of `encode`.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers; others do not tell.
+        texts: N texts.
+        max_length: Most tokens of a text, added ones included.
+
+    Returns:
+        One array of shape (T_i, 2) per text, for every token: first character, and one past the last. Of a token that
+        the tokenizer added both are 0.
+
+    Raises:
+        ValueError: The tokenizer is a slow one.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError("where tokens stand in a text is known to fast tokenizers alone; got another")
+    cut = {"truncation": True, "max_length": max_length, "return_offsets_mapping": True}
+    rows = _call(tokenizer, texts, None, **cut).get("offset_mapping", [])
+    return [np.asarray(row, dtype=np.int64).reshape(-1, 2) for row in rows]
+
+
 def lengths(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Array:
     """Tokens of each text before anything is cut, added ones included, shape (N,)."""
     return np.array([len(ids) for ids in _call(tokenizer, texts, pairs)["input_ids"]], dtype=np.int64)

@@ -6,6 +6,13 @@ A secret ranks among references of the same format that were drawn from the spac
 import numpy as np
 
 from probes.protocol import Array
+from probes.stats.skew_normal import SkewNormal
+
+BEYOND_RANKS = 10.0
+"""Bits beyond the largest rank exposure up to which a fitted distribution is read: it was not fitted to such tails."""
+
+UNSEEN_BITS = float(1 / np.log(2))
+"""Mean extrapolated exposure of a secret the model has never seen: −log2 of a uniform variable."""
 
 
 def exposure_bits(log_perplexities: Array, references: Array) -> Array:
@@ -58,3 +65,30 @@ def expected_exposure(references: int) -> float:
         ValueError: No reference.
     """
     return exposure_ceiling(references) - float(np.log2(np.arange(1, references + 2)).mean())
+
+
+def extrapolated_bits(log_perplexities: Array, references: SkewNormal) -> Array:
+    """Exposure of each secret as −log2 of the share of the space of secrets that the model likes better.
+
+    The share is read from a distribution fitted to the references' log-perplexities, so that it can be smaller than one
+    reference in all. Beyond `extrapolation_limit` it must not be believed.
+
+    Args:
+        log_perplexities: Of the secrets, shape (K,), in the unit of the references.
+        references: The fitted distribution.
+
+    Returns:
+        Shape (K,), not negative.
+
+    Source: Carlini et al. (2019), https://arxiv.org/abs/1802.08232, section 4.3.
+    """
+    return np.asarray(-references.log_cdf(log_perplexities) / np.log(2))
+
+
+def extrapolation_limit(references: int) -> float:
+    """The largest exposure that a distribution fitted to so many references is read at, in bits: ten beyond the ranks.
+
+    Raises:
+        ValueError: No reference.
+    """
+    return exposure_ceiling(references) + BEYOND_RANKS

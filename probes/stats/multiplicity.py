@@ -50,30 +50,6 @@ def benjamini_hochberg(p_values: Sequence[float] | Array, *, alpha: float = 0.05
     return _corrected(p_values, alpha, "fdr_bh")
 
 
-def holm_alphas(p_values: Sequence[float] | Array, *, alpha: float = 0.05) -> Array:
-    """The alpha at which Holm tests each member of a family, and at which its interval says the same as the test.
-
-    The i-th smallest p-value that is significant is tested at alpha / (K − i + 1); all that are not share what is
-    left, alpha / (their number), so that none of their intervals is wider than Holm's decision needs.
-
-    Args:
-        p_values: Shape (K,).
-        alpha: The family's chance of any false alarm, in (0, 1).
-
-    Returns:
-        Shape (K,), in the order of the p-values; `1 - alphas` are the confidence levels.
-
-    Raises:
-        ValueError: A p-value outside [0, 1], NaN included.
-    """
-    significant = holm(p_values, alpha=alpha).significant
-    family = len(significant)
-    found = int(significant.sum())
-    rank = np.empty(family, dtype=int)
-    rank[np.argsort(p_values, kind="stable")] = np.arange(family)
-    return np.asarray(alpha / (family - np.minimum(rank, found)))
-
-
 def _corrected(p_values: Sequence[float] | Array, alpha: float, method: str) -> Corrected:
     p = np.asarray(p_values, dtype=np.float64)
     if not 0 < alpha < 1:

@@ -4,12 +4,14 @@
 """
 
 import math
+from collections.abc import Callable
 
-from scipy.special import bdtr, betainc, betaincinv, ndtri
-
-from probes.stats.intervals import upper_limit
+from scipy.special import betainc, betaincinv, ndtri
 
 POWER = 0.8
+
+MOST_CANARIES = 1_000_000
+"""More are never said to be enough."""
 
 
 def detectable_from_standard_error(standard_error: float, *, level: float = 0.95, power: float = POWER) -> float:
@@ -48,37 +50,6 @@ def detectable_proportion(n: int, null: float, *, level: float = 0.95, power: fl
     return float(betaincinv(critical, n - critical + 1, power)) - rate
 
 
-def detectable_difference(
-    rate: float, n: int, other_n: int, *, level: float = 0.95, power: float = POWER
-) -> float | None:
-    """Smallest difference of two independent proportions, the first of them `rate`, that a z test would show.
-
-    The other proportion lies above for rates up to one half and below otherwise, where there is more room.
-
-    Returns:
-        The difference; None where even the largest possible one would be seen less often than `power`.
-
-    Source: `statsmodels.stats.proportion.power_proportions_2indep` (pooled variance under the null).
-    """
-    from scipy.optimize import brentq
-    from statsmodels.stats.proportion import power_proportions_2indep
-
-    if not 0 <= rate <= 1:
-        raise ValueError(f"rate must lie in [0, 1]; got {rate}")
-    if min(n, other_n) < 1:
-        return None
-    base = min(rate, 1 - rate)
-
-    def missing_power(difference: float) -> float:
-        reached = power_proportions_2indep(
-            difference, base, other_n, ratio=n / other_n, alpha=1 - level, return_results=False
-        )
-        return float(reached) - power
-
-    smallest, largest = 1e-9, 1 - base - 1e-9
-    return None if missing_power(largest) < 0 else float(brentq(missing_power, smallest, largest))
-
-
 def rows_needed(
     margin: float, deviation: float, *, level: float = 0.95, power: float = 0.9, two_sided: bool = False
 ) -> int:
@@ -101,34 +72,55 @@ def rows_needed(
     return max(1, math.ceil((quantile * deviation / margin) ** 2))
 
 
-def rows_needed_for_bound(expected: float, limit: float, *, level: float = 0.95, power: float = 0.9) -> int:
-    """Units from which the one-sided Clopper–Pearson upper limit of a rate stays below `limit`, most of the time.
+def canaries_needed(
+    refutes: Callable[[int, int, int], bool],
+    *,
+    guesses: Callable[[int], int],
+    right: float = 1.0,
+    power: float = POWER,
+) -> int | None:
+    """The fewest canaries with which a one-run audit refutes a claim, where guesses are as good as stated.
 
     Args:
-        expected: The true rate for which the decision should come out, in [0, limit).
-        limit: The largest rate allowed.
-        level: Confidence level of the limit.
-        power: Probability of deciding.
+        refutes: Whether v right of r guesses among m canaries refute the claim, as a function of (m, r, v).
+        guesses: How many of some canaries are guessed, rising with their number.
+        right: Probability that a guess is right in the leak that is to be seen; 1 asks whether the claim could be
+            refuted at all.
+        power: Probability with which that leak is to refute the claim, the guesses taken for independent.
 
     Returns:
-        The smallest n that decides, up to the saw-tooth of the binomial: some larger n may decide a little less often.
+        The number, up to the saw-tooth of whole guesses: some larger one may do a little worse. None where no number
+        up to a million does: guesses no better are within what is claimed, or the deltas of so many canaries add up.
 
     Raises:
-        ValueError: `expected` not below `limit`.
+        ValueError: A probability out of range.
     """
-    if not 0 <= expected < limit < 1:
-        raise ValueError(f"expected must be below limit, both in [0, 1); got {expected} and {limit}")
-    enough = 1
-    while _chance_below(enough, expected, limit, level) < power:
-        enough *= 2
-    too_few = enough // 2
+    if not (0 < right <= 1 and 0 < power < 1):
+        raise ValueError(f"right must lie in (0, 1] and power in (0, 1); got {right} and {power}")
+
+    def suffices(m: int) -> bool:
+        r = guesses(m)
+        return r > 0 and refutes(m, r, _count_reached(r, right, power))
+
+    too_few, enough = 1, 2
+    while not suffices(enough):
+        # Small steps: where deltas add up, a few canaries too many can refute as little as a few too few.
+        too_few, enough = enough, enough + max(1, enough // 8)
+        if enough > MOST_CANARIES:
+            return None
     while enough - too_few > 1:
         middle = (enough + too_few) // 2
-        if _chance_below(middle, expected, limit, level) < power:
-            too_few = middle
-        else:
-            enough = middle
+        too_few, enough = (too_few, middle) if suffices(middle) else (middle, enough)
     return enough
+
+
+def _count_reached(n: int, rate: float, power: float) -> int:
+    """The largest k with P[Bin(n, rate) ≥ k] ≥ power."""
+    low, high = 0, n + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if betainc(middle, n - middle + 1, rate) >= power else (low, middle)
+    return low
 
 
 def _critical_count(n: int, rate: float, alpha: float) -> int | None:
@@ -141,17 +133,3 @@ def _critical_count(n: int, rate: float, alpha: float) -> int | None:
         else:
             low = middle
     return None if high > n else high
-
-
-def _chance_below(n: int, expected: float, limit: float, level: float) -> float:
-    """Probability that the upper limit of Bin(n, expected) lies at or below `limit`."""
-    if upper_limit(0, n, level=level) > limit:
-        return 0.0
-    low, high = 0, n  # the limit lies within at low, outside at high, where it is 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if upper_limit(middle, n, level=level) <= limit:
-            low = middle
-        else:
-            high = middle
-    return float(bdtr(low, n, expected))

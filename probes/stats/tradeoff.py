@@ -2,22 +2,30 @@
 
 A curve g maps the mass x that one data set gives to an event to the smallest mass that its neighbour can give to the
 same event. It determines the guarantee completely; an (epsilon, delta) pair is one tangent of it. Curves are what the
-one-run audit of `probes.stats.epsilon` puts to the test.
+one-run audit of `probes.stats.curve_audit` puts to the test.
 """
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from probes.protocol import Array
 
-TradeOff = Callable[[float], float]
-"""g: [0, 1] → [0, 1], convex, increasing, g(x) ≤ x."""
+TradeOff = Callable[[Array], Array]
+"""g: [0, 1] → [0, 1], of each element of an array: convex, increasing, g(x) ≤ x."""
 
 _LARGEST_MU = 37.0
 """Beyond it a Gaussian guarantee is none in double precision."""
+
+_STEEPEST = 700.0
+"""Logarithm of the steepest slope that double precision holds."""
+
+_LEAST_DELTA, _POINTS = 1e-12, 4001
+"""The grid of an accountant's curve: epsilons from 0 up to that of the least delta, and how many."""
 
 
 def gdp_curve(mu: float) -> TradeOff:
@@ -26,8 +34,8 @@ def gdp_curve(mu: float) -> TradeOff:
     Source: Dong, Roth and Su (2022), "Gaussian differential privacy", section 2.2.
     """
 
-    def curve(mass: float) -> float:
-        return float(ndtr(ndtri(mass) - mu))
+    def curve(mass: Array) -> Array:
+        return np.asarray(ndtr(ndtri(mass) - mu))
 
     return curve
 
@@ -47,16 +55,44 @@ def profile_curve(epsilons: Array, deltas: Array) -> TradeOff:
     epsilons, deltas = (np.asarray(a, dtype=np.float64) for a in (epsilons, deltas))
     if epsilons.shape != deltas.shape or epsilons.ndim != 1 or not (epsilons >= 0).all():
         raise ValueError("epsilons and deltas must be equally long columns, epsilons not negative")
-    falling, rising = np.exp(-epsilons), np.exp(np.minimum(epsilons, 700.0))
-    slopes = np.concatenate([falling, rising])
-    at_one = np.concatenate([falling * (1 - deltas), 1 - deltas])
+    falling, rising = np.exp(-epsilons), np.exp(np.minimum(epsilons, _STEEPEST))
+    slopes = np.concatenate([[0.0], falling, rising])
+    at_one = np.concatenate([[0.0], falling * (1 - deltas), 1 - deltas])
+    masses, values = _envelope(slopes, at_one)
 
-    def curve(mass: float) -> float:
-        return max(0.0, float((at_one - slopes * (1 - mass)).max()))
+    def curve(mass: Array) -> Array:
+        return np.interp(mass, masses, values)
 
     return curve
 
 
+def _envelope(slopes: Array, at_one: Array) -> tuple[Array, Array]:
+    """The corners on [0, 1] of the largest of straight lines, given by their slopes and their values at 1.
+
+    A line enters where it overtakes the last one kept, and that one goes where it was overtaken before it entered.
+    """
+    order = np.lexsort([at_one, slopes])
+    last = np.append(np.diff(slopes[order]) > 0, True)  # of equal slopes the highest
+    slopes, at_zero = slopes[order][last], (at_one - slopes)[order][last]
+    kept, entered = [0], [0.0]
+    for line in range(1, len(slopes)):
+        while True:
+            at = (at_zero[kept[-1]] - at_zero[line]) / (slopes[line] - slopes[kept[-1]])
+            if at > entered[-1] or len(kept) == 1:
+                break
+            kept.pop()
+            entered.pop()
+        if at <= 0.0:
+            kept, entered = [line], [0.0]
+        elif at < 1.0:
+            kept.append(line)
+            entered.append(float(at))
+    corners = np.append(entered, 1.0)
+    lines = np.append(kept, kept[-1])
+    return corners, at_zero[lines] + slopes[lines] * corners
+
+
+@lru_cache(maxsize=8)
 def dp_sgd_curve(noise_multiplier: float, sample_rate: float, steps: int) -> TradeOff:
     """The curve of DP-SGD with Poisson sampling, from its privacy loss distribution (add or remove one).
 
@@ -66,15 +102,28 @@ def dp_sgd_curve(noise_multiplier: float, sample_rate: float, steps: int) -> Tra
         noise_multiplier: Standard deviation of the noise over the clipping norm, positive.
         sample_rate: Probability that an example is drawn in a step, in (0, 1].
         steps: Number of noised steps.
+
+    Source: Doroshenko et al. (2022), https://arxiv.org/abs/2207.04380 (the discretization).
     """
+    accountant = _accountant(noise_multiplier, sample_rate, steps)
+    epsilons = np.linspace(0.0, float(accountant.get_epsilon(_LEAST_DELTA)), _POINTS)
+    return profile_curve(epsilons, np.asarray(accountant.get_delta(epsilons)))
+
+
+@lru_cache(maxsize=8)
+def dp_sgd_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
+    """The epsilon at a delta of the mechanism of `dp_sgd_curve`."""
+    return float(_accountant(noise_multiplier, sample_rate, steps).get_epsilon(delta))
+
+
+@lru_cache(maxsize=8)
+def _accountant(noise_multiplier: float, sample_rate: float, steps: int) -> Any:
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
     from dp_accounting.pld import PLDAccountant
 
     step = GaussianDpEvent(noise_multiplier)
     event = step if sample_rate == 1 else PoissonSampledDpEvent(sample_rate, step)
-    accountant = PLDAccountant().compose(event, steps)
-    epsilons = np.linspace(0.0, float(accountant.get_epsilon(1e-12)), 4001)
-    return profile_curve(epsilons, np.asarray(accountant.get_delta(epsilons)))
+    return PLDAccountant().compose(event, steps)
 
 
 def gdp_epsilon(mu: float, delta: float) -> float:

@@ -32,14 +32,14 @@ def decisions_of(table: Rows, facts: Facts) -> Rows:
     """One row per item of a table of `ClassLogits`.
 
     Columns: `item_id`, `cluster`; `label` and `decision`, indices into the classes; `correct`; `confidence`, the
-    probability of the decided class; `loss_nats`, minus the log-probability of the label; and every `group:<name>`.
+    probability of the decided class; `loss_nats`, minus the log-probability of the label. A probe that speaks of groups
+    takes them from the table: what is personal stands only in rows that need it.
     """
     logits = logits_of(table)
     label = table["label"].astype(np.int64)
     decision = facts.decision(logits)
     each = np.arange(len(logits))
     logprobs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)  # (N, C)
-    groups = {name: table[name] for name in table if name.startswith("group:")}
     return Rows(
         {
             "item_id": table["item_id"],
@@ -49,6 +49,5 @@ def decisions_of(table: Rows, facts: Facts) -> Rows:
             "correct": decision == label,
             "confidence": probabilities(logits)[each, decision],
             "loss_nats": -logprobs[each, label],
-            **groups,
         }
     )

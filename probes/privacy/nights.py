@@ -1,0 +1,170 @@
+"""A series of audits with fresh coins each, read as one: is the claim refuted by all nights together?
+
+Each night's guesses give an e-value against the claim, and these multiply, from each night on which a leak may have
+begun. Whenever one looks, and however many nights there are, the chance that a claim that is kept is ever refuted stays
+at 1 − level (`probes.stats.evalues`). Nights with the same coins are one night: the first counts. What a night is made
+of stands in the notes of its series "epsilon", so that records suffice.
+
+For a number of nights that was fixed beforehand there are intervals too: the bound for any mechanism holds for the sum
+of all guesses, since each canary's coin touches one training only; the intervals of the attack's two rates take the
+canaries for independent, which those of different nights are.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Self
+
+from probes.privacy.ladder import Row
+from probes.results import Check, Estimate, Outcome, Series
+from probes.stats.epsilon import largest_refutable, snj_lower_bound
+from probes.stats.evalues import log_wealth, refuting_wealth
+from probes.stats.two_sample import Accusations, clopper_pearson_epsilon, joint_beta_epsilon
+
+FEWEST_FOR_RATES = 2
+"""Nights from which the two-sample intervals are shown: within one they would be taken for more than they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One audit of a claim.
+
+    Attributes:
+        name: What it is called.
+        coins: The commitment to its coins.
+        claim: The epsilon claimed.
+        delta: The delta it goes with.
+        canaries: Canaries planted at most once.
+        guesses: How many were guessed.
+        right: How many guesses were right.
+        accused: Whom the guesses "in" accuse.
+        log_e_value: Natural logarithm of its e-value against the claim.
+        largest_log_e_value: The same if all guesses had been right.
+    """
+
+    name: str
+    coins: str
+    claim: float
+    delta: float
+    canaries: int
+    guesses: int
+    right: int
+    accused: Accusations
+    log_e_value: float
+    largest_log_e_value: float
+
+    @classmethod
+    def from_notes(cls, name: str, coins: str, notes: Mapping[str, float | str | None]) -> Self | None:
+        """A night from the notes of its series "epsilon"; None where nothing was claimed, or they are of another kind.
+
+        Args:
+            name: What it is called.
+            coins: The commitment to its coins.
+            notes: As `probes.privacy.ladder.chart` writes them.
+        """
+        numbers = {key: value for key, value in notes.items() if isinstance(value, int | float)}
+        try:
+            canaries, planted = int(numbers["canaries"]), int(numbers["planted"])
+            return cls(
+                name=name,
+                coins=coins,
+                claim=numbers["claim"],
+                delta=numbers["delta"],
+                canaries=canaries,
+                guesses=int(numbers["guesses"]),
+                right=int(numbers["right"]),
+                accused=Accusations(
+                    true_positives=int(numbers["accused_planted"]),
+                    planted=planted,
+                    false_positives=int(numbers["accused_left_out"]),
+                    left_out=canaries - planted,
+                ),
+                log_e_value=numbers["log_e_value"],
+                largest_log_e_value=numbers["largest_log_e_value"],
+            )
+        except KeyError:
+            return None
+
+
+def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check | Series]:
+    """The verdict of a series of audits of one arm, its course, and the bounds of all nights' guesses.
+
+    Args:
+        nights: In the order in which they were run.
+        level: Confidence level, over all nights together.
+    """
+    counted = list({night.coins: night for night in reversed(nights)}.values())[::-1]
+    if not counted:
+        return
+    wealth = log_wealth([night.log_e_value for night in counted]).tolist()
+    yield _verdict(counted, wealth, len(nights), level)
+    yield Series(
+        name="nights",
+        kind="nights",
+        columns={
+            "night": tuple(night.name for night in counted),
+            "log_e_value": tuple(night.log_e_value for night in counted),
+            "log_evidence": tuple(wealth),
+        },
+        notes={"refutes_at": refuting_wealth(level)},
+    )
+    yield _bounds(counted, level)
+
+
+def _verdict(nights: Sequence[Night], wealth: Sequence[float], given: int, level: float) -> Check:
+    """Once refuted, a claim stays refuted."""
+    limit, most = refuting_wealth(level), max(wealth)
+    outcome: Outcome = "not refuted"
+    if most >= limit:
+        outcome = "refuted"
+    elif max(log_wealth([night.largest_log_e_value for night in nights])) < limit:
+        outcome = "could not have been refuted"
+    again = f", {given - len(nights)} more had coins that had been used before" if given > len(nights) else ""
+    claims = sorted({night.claim for night in nights})
+    claimed = f"{claims[0]:.4g}" if claims[0] == claims[-1] else f"{claims[0]:.4g} to {claims[-1]:.4g}"
+    first = next((f", first reached on {n.name}" for n, p in zip(nights, wealth, strict=True) if p >= limit), "")
+    return Check(
+        name="claimed epsilon, all nights together",
+        outcome=outcome,
+        evidence=f"epsilon {claimed}; {_audits(len(nights))} with fresh coins{again}; their evidence is "
+        f"e^{wealth[-1]:.3g} (at most e^{most:.3g} on the way), and e^{limit:.3g} refutes{first}; the error over all "
+        f"nights together, whenever one looks, is at most {1 - level:.3g}",
+    )
+
+
+def _audits(number: int) -> str:
+    return f"{number} audit" if number == 1 else f"{number} audits"
+
+
+def _bounds(nights: Sequence[Night], level: float) -> Series:
+    """What all guesses together show, for a number of nights that was fixed beforehand."""
+    m, r, v = (sum(counts) for counts in zip(*((n.canaries, n.guesses, n.right) for n in nights), strict=True))
+    delta = max(night.delta for night in nights)
+    claim, ceiling = max(night.claim for night in nights), largest_refutable(m, r, delta=delta, level=level)
+    bound = snj_lower_bound(m, r, v, delta=delta, level=level)
+    assert isinstance(bound, Estimate), "a night has a guess"
+    rows: list[Row] = [
+        ("claimed", "claim", None, claim, claim),
+        ("lower bound, any mechanism (SNJ)", "bound", bound.value, ceiling, bound.value),
+        *(_of_rates(nights, delta, level) if len(nights) >= FEWEST_FOR_RATES else ()),
+        ("largest that could have been refuted", "reach", None, None, ceiling),
+    ]
+    names = ("label", "kind", "low", "high", "value")
+    notes = {"ceiling": ceiling, "claim": claim, "delta": delta, "canaries": m, "guesses": r, "right": v}
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return Series(name="epsilon, all nights together", kind="epsilon", columns=columns, notes=notes)
+
+
+def _of_rates(nights: Sequence[Night], delta: float, level: float) -> Iterator[Row]:
+    accused = reduce(add, (night.accused for night in nights))
+    for label, kind, value in (
+        (
+            "independent canaries (Clopper–Pearson)",
+            "assuming",
+            clopper_pearson_epsilon(accused, delta=delta, level=level),
+        ),
+        ("independent canaries (joint Beta)", "estimate", joint_beta_epsilon(accused, delta=delta, level=level)),
+    ):
+        if isinstance(value, Estimate):
+            yield label, kind, value.low, value.high, value.value

@@ -1,0 +1,98 @@
+"""Three ways to bound what a unit adds: by hand, and against single examples."""
+
+import math
+
+import pytest
+import torch
+from single_examples import B, DoubleThroughout, build, losses_of, make_batch, one_at_a_time
+
+from audit.training.bookkeeping import Bookkeeping
+from audit.training.clipping import clipping_factors, layers_of
+
+torch.set_num_threads(1)
+WAYS = ["flat", "automatic", "per_layer"]
+NORMS = torch.tensor([[0.0, 0.5, 3.0, 8.0], [0.0, 0.1, 4.0, 6.0]], dtype=torch.float64)  # two layers, four units
+
+
+def factors(clipping, limit=2.0):
+    rows = NORMS if clipping == "per_layer" else NORMS.square().sum(dim=0, keepdim=True).sqrt()
+    return rows, clipping_factors(rows.square(), limit, clipping)
+
+
+def test_flat_shortens_what_is_longer_than_the_norm_and_leaves_the_rest():
+    _, found = factors("flat")
+    assert found[0].tolist() == pytest.approx([1.0, 1.0, 2 / 5, 2 / 10], rel=1e-6)
+
+
+def test_automatic_brings_every_gradient_to_about_the_norm():
+    norms, found = factors("automatic")
+    assert found[0].tolist() == pytest.approx([2 / (n + 0.01) for n in norms[0].tolist()])
+    assert (norms * found)[0, 2:].tolist() == pytest.approx([2.0, 2.0], rel=3e-3)
+
+
+def test_per_layer_shares_the_norm_among_the_layers():
+    _, found = factors("per_layer")
+    share = 2 / math.sqrt(2)
+    assert found[0].tolist() == pytest.approx([1.0, 1.0, share / 3, share / 8], rel=1e-6)
+    assert found[1].tolist() == pytest.approx([1.0, 1.0, share / 4, share / 6], rel=1e-6)
+
+
+@pytest.mark.parametrize("clipping", WAYS)
+def test_no_unit_adds_more_than_the_norm_and_one_of_zero_adds_nothing(clipping):
+    rows, found = factors(clipping)
+    added = (rows * found).square().sum(dim=0).sqrt()
+    assert (added <= 2.0).all()
+    assert added[0] == 0
+
+
+def test_a_layer_is_the_module_that_holds_its_parameters():
+    model = build("BertForMaskedLM")
+    groups = layers_of(model, "per_layer")
+    query = model.bert.encoder.layer[0].attention.self.query
+    assert groups[id(query.weight)] == groups[id(query.bias)]
+    holders = {id(p): m for m in reversed(list(model.modules())) for p in m.parameters(recurse=False)}
+    assert len(set(groups.values())) == len({id(m) for m in holders.values()})
+    assert set(groups.values()) == set(range(len(set(groups.values()))))
+    assert set(layers_of(model, "flat").values()) == set(layers_of(model, "automatic").values()) == {0}
+
+
+def test_what_is_not_trained_is_no_layer():
+    model = build("BertForSequenceClassification").requires_grad_(False)
+    model.classifier.requires_grad_(True)
+    assert layers_of(model, "per_layer") == {id(p): 0 for p in model.classifier.parameters()}
+
+
+def expected_sum(model, found, limit, clipping):
+    """The slow way: one example after the other, one layer after the other."""
+    names = {id(p): n for n, p in model.named_parameters()}
+    layers: dict[int, list[str]] = {}
+    for identity, group in layers_of(model, clipping).items():
+        layers.setdefault(group, []).append(names[identity])
+    total = {n: torch.zeros_like(g) for n, g in found[0].items()}
+    for gradients in found:
+        for members in layers.values():
+            norm = math.sqrt(sum(float(gradients[n].square().sum()) for n in members))
+            factor = min(1.0, limit / math.sqrt(len(layers)) / (norm + 1e-6))
+            factor = limit / (norm + 0.01) if clipping == "automatic" else factor
+            for n in members:
+                total[n] += factor * gradients[n]
+    return total
+
+
+@pytest.mark.parametrize("clipping", WAYS)
+@pytest.mark.parametrize(
+    "name", ["BertForMaskedLM", "GPT2LMHeadModel", "AlbertForTokenClassification", "T5ForTokenClassification"]
+)
+def test_clipped_sums_are_those_of_single_examples(name, clipping):
+    model, batch = build(name), make_batch(name)
+    with DoubleThroughout():
+        norms, found = one_at_a_time(model, name, batch)
+        expected = expected_sum(model, found, 1.3, clipping)
+        books = Bookkeeping(model, 1.3, clipping)
+        _, ours = books.accumulate(lambda: losses_of(model, name, batch, fused=True), B)
+    torch.testing.assert_close(ours, norms, rtol=1e-8, atol=1e-12)
+    scale = torch.sqrt(sum(g.square().sum() for g in expected.values()))
+    for n, parameter in model.named_parameters():
+        assert (parameter.summed_grad - expected[n]).norm() <= 1e-8 * expected[n].norm() + 1e-11 * scale, n
+    assert not books.shortened[3]  # a gradient of zero
+    assert books.shortened[0]
