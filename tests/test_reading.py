@@ -96,7 +96,8 @@ BAD = {
     ),
     "an unknown strategy": (
         "training: {strategy: heads}",
-        "audit.yaml:3: training.strategy: must be 'full', 'head', 'lora' or 'bitfit'; got 'heads'; did you mean 'head'?",
+        "audit.yaml:3: training.strategy: must be 'full', 'head', 'lora' or 'bitfit'; got 'heads'; "
+        "did you mean 'head'?",
     ),
     "a strategy of no known shape": (
         "training: {strategy: {freeze: 3}}",
