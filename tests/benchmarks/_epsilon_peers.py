@@ -1,7 +1,7 @@
 """Other projects' bounds on epsilon, each asked in an environment of its own.
 
 python _epsilon_peers.py NAME ARRAYS SECONDS [FILE] prints one JSON object: values with their times, and how many of the
-audits of mechanisms of epsilon 0 and 1 reported more, as many as fit into the seconds. It imports nothing of ours.
+audits of mechanisms of known epsilon reported more, as many as fit into the seconds. It imports nothing of ours.
 """
 
 import contextlib
@@ -200,11 +200,11 @@ def timed(questions: Mapping[str, Question], seconds: float) -> Iterator[dict[st
             yield {"name": name, "value": value, "seconds": time.perf_counter() - began}
 
 
-def alarms(question: NullQuestion, arrays: Mapping[str, Any], truth: str, seconds: float) -> dict[str, Any]:
-    """How many audits of a mechanism of exactly that epsilon report more, of those that fit into the seconds."""
-    began, found, n = time.perf_counter(), 0, 0
-    for planted, left_out in zip(arrays[f"planted_{truth}"], arrays[f"left_out_{truth}"], strict=True):
-        found, n = found + (question(planted, left_out) > float(truth)), n + 1
+def alarms(question: NullQuestion, arrays: Mapping[str, Any], of: str, seconds: float) -> dict[str, Any]:
+    """How many audits of a mechanism of known epsilon report more, of those that fit into the seconds."""
+    began, found, n, truth = time.perf_counter(), 0, 0, float(arrays[f"truth of {of}"])
+    for planted, left_out in zip(arrays[f"planted, {of}"], arrays[f"left out, {of}"], strict=True):
+        found, n = found + (question(planted, left_out) > truth), n + 1
         if time.perf_counter() - began > seconds:
             break
     return {"alarms": found, "audits": n, "seconds": (time.perf_counter() - began) / n}
@@ -219,8 +219,8 @@ def main(name: str, arrays_path: str, seconds: str, file: str | None = None) -> 
         answer = {
             "values": list(timed(values, float(seconds))),
             "alarms": {
-                truth: {method: alarms(question, arrays, truth, float(seconds)) for method, question in nulls.items()}
-                for truth in ("0", "1")
+                of: {method: alarms(question, arrays, of, float(seconds)) for method, question in nulls.items()}
+                for of in (name.removeprefix("truth of ") for name in arrays if name.startswith("truth of "))
             },
         }
     print(json.dumps(answer))
