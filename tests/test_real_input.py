@@ -24,8 +24,6 @@ SHORT = (
     "training.max_steps=5",
     "arms.standard.seeds=1",
     "arms.dp.training={strategy: {frozen: 4}, max_steps: 5, batch_size: 64, learning_rate: 1e-3}",
-    "probes={utility: {}, domain_shift: {}, perturbation: {limit: 40}, membership: {fprs: [0.05]}, canaries: {}, "
-    "group_disparity: {}, minimal_pairs: {}}",
     "compute.threads=1",
 )
 
