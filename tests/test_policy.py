@@ -69,6 +69,15 @@ def test_the_shipped_policy_fits_arms_among_which_there_is_none_to_compare_with(
     assert {name for pair in make_plan(loaded.config).contrasts for name in pair} <= {"base", "dp", "dp-twin"}
 
 
+def test_a_policy_in_a_file_may_speak_of_probes_that_this_audit_does_not_switch_on(write):
+    text = SMALL + "probes: {utility: {}}\n"
+    shared = read(write(text + "gates: predeployment\n"))
+    assert list(check(shared, METRICS)) == []
+    gate = "{id: g, kind: bound, metric: membership.auc, max: 0.6}"
+    written_out = write(text + f"gates: {{name: mine, version: 1, gates: [{gate}]}}\n")
+    assert any("the probe 'membership' is not switched on" in sentence for sentence in sentences(written_out))
+
+
 def _policy(**more):
     gates = ({"id": "cost", "kind": "noninferior", "metric": "utility.macro_f1", "margin": 0.1, **more},)
     return Policy.model_validate({"name": "p", "version": 1, "reference": "standard", "gates": gates})

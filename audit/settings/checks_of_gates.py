@@ -9,12 +9,16 @@ from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
 _METRIC = re.compile(r"([\w-]+)\.([\w-]+)(\[[^\[\]]+\])?")
 
 
-def wrong_gates(config: AuditConfig, metrics_of: Mapping[str, Collection[str]]) -> Iterator[Wrong]:
+def wrong_gates(
+    config: AuditConfig, metrics_of: Mapping[str, Collection[str]], is_shared: bool = False
+) -> Iterator[Wrong]:
     """What is wrong with `deploy` and the policy.
 
     Args:
         config: The config, its policy in place.
         metrics_of: The probes there are, with the metrics each declares.
+        is_shared: Whether the policy stands in a file of its own. Such a policy is for many audits: a gate on a probe
+            that this one does not switch on is not measured, as the plan and the report say.
     """
     yield from _wrong_deploy(config)
     if isinstance(config.gates, Policy):
@@ -25,7 +29,8 @@ def wrong_gates(config: AuditConfig, metrics_of: Mapping[str, Collection[str]]) 
             if first.setdefault(gate.id, i) != i:
                 yield Wrong((*place, "id"), f"stands twice; got '{gate.id}'", "give each gate a name of its own")
             yield from _wrong_arms(config, config.gates, gate, place)
-            yield from _wrong_metric(config, gate.metric, (*place, "metric"), metrics_of)
+            asked = None if is_shared else config.probes
+            yield from _wrong_metric(gate.metric, (*place, "metric"), metrics_of, asked)
 
 
 def _wrong_deploy(config: AuditConfig) -> Iterator[Wrong]:
@@ -64,7 +69,7 @@ def _wrong_arms(config: AuditConfig, policy: Policy, gate: Gate, place: Place) -
 
 
 def _wrong_metric(
-    config: AuditConfig, metric: str, place: Place, metrics_of: Mapping[str, Collection[str]]
+    metric: str, place: Place, metrics_of: Mapping[str, Collection[str]], asked: Collection[str] | None
 ) -> Iterator[Wrong]:
     parts = _METRIC.fullmatch(metric)
     if parts is None:
@@ -77,5 +82,5 @@ def _wrong_metric(
     elif name not in metrics_of[probe]:
         near = did_you_mean(name, metrics_of[probe])
         yield Wrong(place, f"'{probe}' has no metric '{name}'", near or f"it has {listed(metrics_of[probe])}")
-    elif config.probes is not None and probe not in config.probes:
+    elif asked is not None and probe not in asked:
         yield Wrong(place, f"the probe '{probe}' is not switched on", f"add '{probe}: {{}}' to probes")

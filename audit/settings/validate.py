@@ -42,13 +42,14 @@ def check(
             is to be mended; where None, that is not checked.
     """
     config = loaded.config
+    is_shared = loaded.lines.spot(("gates", "gates")).file != str(loaded.path)
     checks = [
         *checks_of_models(config),
         *checks_of_task(config),
         *checks_of_data(config),
         *checks_of_arms(config, bounds_on_units(config)),
         *_checks_of_probes(config, metrics_of, instantiate, why_not),
-        Check((("gates",), ("deploy",), ("probes",), *_ROLES), partial(wrong_gates, config, metrics_of)),
+        Check((("gates",), ("deploy",), ("probes",), *_ROLES), partial(wrong_gates, config, metrics_of, is_shared)),
     ]
     # What several arms share is said once.
     return [loaded.lines.mistake(*each) for each in dict.fromkeys(found(checks, loaded.untold))]
