@@ -16,11 +16,13 @@ from typing import Any, Protocol
 
 import audit
 import probes
-from audit.store import RunFolder, Store, digest, file_digest, sources_digest
+from audit.store import RunFolder, Store, digest, file_digest, read_json, sources_digest, write_json
 from reports.record import load_run
 
 _AUDIT = Path(audit.__file__).parent
 _PROBES = Path(probes.__file__).parent
+
+_TOOK = "took.json"
 
 _NUMERICAL = ("numpy", "scipy", "statsmodels", "scikit-learn", "fairlearn", "pyarrow", "dp-accounting")
 _MODELS = ("torch", "transformers", "tokenizers", "opacus", "peft", "safetensors", "datasets", "datasketch")
@@ -175,6 +177,7 @@ class Units:
         observer: Who is told.
         keys: Content key of each unit met, by name.
         timings: Seconds and peak memory in MB of each unit done here.
+        earlier: Likewise, of each unit that was there already: what it took whoever did it.
     """
 
     store: Store
@@ -182,33 +185,44 @@ class Units:
     observer: Observer
     keys: dict[str, str] = field(default_factory=dict)
     timings: dict[str, dict[str, float]] = field(default_factory=dict)
+    earlier: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def obtain(self, name: str, kind: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+    def obtain(self, name: str, kind: str, inputs: Mapping[str, Any], write: Callable[[Path], float | None]) -> Path:
         """The folder of a unit's object; `write` fills it if it is not there.
 
         Args:
             name: The unit's name, such as "train:dp@0".
             kind: The kind of object.
             inputs: Everything that influences the content, as JSON.
-            write: Called with an empty folder; an exception leaves nothing behind.
+            write: Called with an empty folder; an exception leaves nothing behind. What it returns are the seconds of
+                the unit's work where a part of them was spent before, by a process that was killed.
         """
         found = object_name(kind, inputs)
         key = found.removeprefix(f"{kind}/")
         self.keys[name] = found
         path = self.store.path(kind, key)
         if path.is_dir():
+            self.earlier |= {name: took} if (took := _took(path)) else {}
             self.observer.end(name, 0.0, reused=True)
             return path
         self.observer.begin(name)
         self.folder.log({"unit": name, "event": "begin", "object": found})
         started = time.perf_counter()
         with self.store.writing(kind, key) as part:
-            write(part)
-        seconds = time.perf_counter() - started
-        self.timings[name] = {"seconds": round(seconds, 3), "peak_mb": round(_peak_bytes() / 2**20, 1)}
+            in_all = write(part)
+            seconds = max(time.perf_counter() - started, in_all or 0.0)
+            self.timings[name] = {"seconds": round(seconds, 3), "peak_mb": round(_peak_bytes() / 2**20, 1)}
+            write_json(part / _TOOK, self.timings[name])
         self.folder.log({"unit": name, "event": "done", "object": found, "seconds": round(seconds, 3)})
         self.observer.end(name, seconds, reused=False)
         return path
+
+
+def _took(path: Path) -> dict[str, float] | None:
+    """Seconds and peak memory of the unit whose object this is, where they are on file."""
+    file = path / _TOOK
+    took: dict[str, float] | None = read_json(file) if file.is_file() else None
+    return took
 
 
 def _peak_bytes() -> int:

@@ -51,6 +51,19 @@ def test_a_unit_is_done_once_and_found_afterwards(work):
     assert list(work.timings) == ["train:a@0"]
 
 
+def test_what_a_unit_took_is_told_by_a_run_that_finds_it_done_too(work, tmp_path):
+    work.obtain("train:a@0", "model", {"seed": 0}, write)
+    later = Units(store=Store(tmp_path), folder=work.folder, observer=Told())
+    later.obtain("train:b@0", "model", {"seed": 0}, pytest.fail)
+    assert later.earlier == {"train:b@0": work.timings["train:a@0"]}
+    assert not later.timings
+
+
+def test_work_that_a_killed_process_did_counts_as_well(work):
+    work.obtain("train:a@0", "model", {}, lambda part: 3600.0)
+    assert work.timings["train:a@0"]["seconds"] == 3600.0
+
+
 def test_other_inputs_or_another_kind_are_another_unit(work):
     paths = {
         work.obtain("u", kind, inputs, write)
