@@ -18,8 +18,11 @@ from probes.bias.group_disparity import GroupDisparity
 from probes.bias.minimal_pairs import MinimalPairs
 from probes.bias.name_swap import NameSwap
 from probes.privacy.canaries import Canaries
+from probes.privacy.equity import PrivacyEquity
 from probes.privacy.extraction import Extraction
+from probes.privacy.given_membership import GivenMembership
 from probes.privacy.membership import Membership
+from probes.privacy.register import PersonRegister
 from probes.protocol import Probe
 from probes.robustness.domain_shift import DomainShift
 from probes.robustness.language_shift import LanguageShift
@@ -41,6 +44,9 @@ PROBES: Mapping[str, type[Probe]] = {
     "membership": Membership,
     "canaries": Canaries,
     "extraction": Extraction,
+    "given_membership": GivenMembership,
+    "privacy_equity": PrivacyEquity,
+    "person_register": PersonRegister,
 }
 
 
@@ -140,9 +146,20 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"there are {', '.join(known)}" if known else "it has none"
 
 
+_TYPES = {
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
+
+
 def _in_words(error: ValidationError) -> str:
     """The first thing that is wrong, in a sentence."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
+    said = _TYPES.get(first["type"], said.replace("Input should be", "must be"))
     return f"{where}: {said[0].lower()}{said[1:]}; got {first['input']!r}" if where else said

@@ -64,7 +64,8 @@ def check(attack: str, chooses: Array, values: Mapping[str, Value], level: float
     nulls = [value.null for value in values.values() if isinstance(value, Estimate)]
     p_values = [null.p for null in nulls if null is not None and null.p is not None]
     mine = int(chooses.sum())
-    said = [f"{attack}, by its AUC on {mine:,} records; its figures are of the {len(chooses) - mine:,} others"]
+    named = {"min_k": "Min-K", "min_k_plus_plus": "Min-K++"}.get(attack, attack.replace("_", " "))
+    said = [f"the attack {named}, by its AUC on {mine:,} records; its figures are of the {len(chooses) - mine:,} others"]
     if p_values:
         clear = int(holm(p_values, alpha=1 - level).significant.sum())
         error = f"{100 * (1 - level):.3g} % over all of them (Holm)"
