@@ -65,7 +65,8 @@ def check(attack: str, chooses: Array, values: Mapping[str, Value], level: float
     p_values = [null.p for null in nulls if null is not None and null.p is not None]
     mine = int(chooses.sum())
     named = {"min_k": "Min-K", "min_k_plus_plus": "Min-K++"}.get(attack, attack.replace("_", " "))
-    said = [f"the attack {named}, by its AUC on {mine:,} records; its figures are of the {len(chooses) - mine:,} others"]
+    others = len(chooses) - mine
+    said = [f"the attack {named}, by its AUC on {mine:,} records; its figures are of the {others:,} others"]
     if p_values:
         clear = int(holm(p_values, alpha=1 - level).significant.sum())
         error = f"{100 * (1 - level):.3g} % over all of them (Holm)"
