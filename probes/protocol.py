@@ -34,14 +34,15 @@ SENSITIVITY: Mapping[str, Sensitivity] = {
     "kind": "derived",
     "repetitions": "derived",
     "person": "personal",
+    "person_named": "personal",
     "text": "personal",
     "text_pair": "personal",
     "secret": "secret",
 }
 """The sensitivity of the columns every item may have; `group:…` columns are personal, all others derived."""
 
-TEXT_COLUMNS = frozenset({"text", "text_pair", "secret"})
-"""Columns of items that a model is asked with; they are never stored with its answers."""
+TEXT_COLUMNS = frozenset({"text", "text_pair", "secret", "person_named"})
+"""Columns of items that a model is asked with, and parts of them; they are never stored with its answers."""
 
 
 def sensitivity_of(column: str) -> Sensitivity:
@@ -141,7 +142,8 @@ def _array(values: Any) -> Array:
 class Items(Rows):
     """What a model can be asked about: one row per item, with `item_id` and `cluster` at least.
 
-    Further columns: `text`, `text_pair`; `label` (index into the task's classes); `person`, `domain`; `group:<name>`
+    Further columns: `text`, `text_pair`; `label` (index into the task's classes); `person` (a pseudonym),
+    `person_named` (the words of the text that name them, "" where none do), `domain`; `group:<name>`
     for each protected attribute ("unknown" where it is missing); `is_member` (the twin's coin) in the audit pool and
     for canaries, which also have `kind`, `repetitions` and `secret`.
     """

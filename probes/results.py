@@ -15,8 +15,9 @@ ALL = ""
 Outcome = Literal["pass", "fail", "not checked", "refuted", "not refuted", "could not have been refuted"]
 Pillar = Literal["bias", "privacy", "robustness", "utility"]
 Role = Literal["candidate", "twin", "reference", "control"]
-Sensitivity = Literal["public", "derived", "personal", "secret"]
-"""Who may see a stored column: anyone; who may see the report; who may see the data; nobody by default."""
+Sensitivity = Literal["public", "derived", "personal", "register", "secret"]
+"""Who may see a stored column: anyone; who may see the report; who may see the data; who answers to the persons named
+(the register of those whose presence shows); nobody by default."""
 
 
 class NotApplicable(Exception):  # noqa: N818 - it is no error: the probe says why it cannot be put to this model
@@ -116,6 +117,7 @@ class MetricSpec:
         access: What an attacker or examiner needs: "label probabilities", "token probabilities", "training coins" …
         signed: Whether it is a difference, which may be negative: intervals of other rates are cut at 0.
         gap: Whether it is the distance of two rates, which is told in points as every signed difference of rates is.
+        is_judged: Whether a gate may judge it; an estimate that rests on more than was measured is only shown.
     """
 
     ideal: float | None
@@ -125,6 +127,7 @@ class MetricSpec:
     access: str = "label probabilities"
     signed: bool = False
     gap: bool = False
+    is_judged: bool = True
 
     @property
     def told_in(self) -> str:

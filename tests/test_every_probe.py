@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +63,7 @@ def items(name: str, **more) -> Items:
     columns = {
         "item_id": [f"{name}-{i:03d}" for i in range(N)],
         "cluster": [f"{name}-{i // 2}" if i < 20 else f"{name}-{i}" for i in range(N)],
+        "person": [f"{name}-person-{i // 2 if i < 20 else i}" for i in range(N)],
         "text": [f"Customer {i} says, once again, that the {name} kettle is number {i * 7 % 11}." for i in range(N)],
         "label": rng.integers(0, 2, N),
         "group:region": np.array(["north", "south"], dtype=object)[rng.integers(0, 2, N)],
@@ -102,8 +104,18 @@ def numbers(given) -> dict[tuple[str, str], Estimate]:
 
 
 @pytest.fixture(params=PROBES, scope="module")
-def probe(request) -> Probe:
-    return PROBES[request.param]()
+def probe(request, tmp_path_factory) -> Probe:
+    return PROBES[request.param](**_files(request.param, tmp_path_factory.mktemp("files")))
+
+
+def _files(name: str, folder: Path) -> dict[str, str]:
+    """The files that a probe cannot do without."""
+    if name != "given_membership":
+        return {}
+    said, path = items("brought"), folder / "brought.csv"
+    rows = [f'"{text}",{m},accept' for text, m in zip(said["text"], said["is_member"], strict=True)]
+    path.write_text("\n".join(["text,is_member,label", *rows]), "utf-8")
+    return {"file": str(path)}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from probes.privacy.personal import Found, iban, luhn, personal
+from probes.privacy.personal import Found, iban, luhn, naming, personal
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,21 @@ def test_check_digits_catch_a_wrong_one():
     assert not luhn("4111 1111 1111 1121")
     assert iban("GB29 NWBK 6016 1331 9268 19")
     assert not iban("GB28 NWBK 6016 1331 9268 19")
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "found"),
+    [
+        ("Dear Ann Lee, thank you", "Ann Lee", "Ann Lee"),
+        ("ANN LEE wrote again", "Ann Lee", "ANN LEE"),
+        ("Mr. Okonkwo called", "Chidi Okonkwo", "Okonkwo"),
+        ("Chidi and Okonkwo", "Chidi Okonkwo", "Okonkwo"),
+        ("account 4711-x says no", "4711-x", "4711-x"),
+        ("will leek soup do", "Lee Do", ""),
+        ("an order of 7 will do", "7", ""),
+        ("nobody here", "", ""),
+        ("a+b (c) [d", "[d", ""),
+    ],
+)
+def test_a_text_names_its_person_by_the_whole_name_or_a_part_of_it(text, person, found):
+    assert naming(text, person) == found

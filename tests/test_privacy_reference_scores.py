@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import norm
 
 from probes.privacy import reference_scores as references
+from probes.stats.roc import weighted_auc
 
 # Four references inside and four outside of one record whose score under the target is 2.
 INSIDE, OUTSIDE = [2.1, 2.5, 1.8, 2.9], [0.2, 0.9, -0.3, 0.5]
@@ -112,3 +113,27 @@ def test_token_ratios_are_averaged_over_the_tokens_of_a_text():
     np.testing.assert_allclose(found, [(1 + second) / 2, np.nan])
     first_alone = references.token_log_ratio(target, others, np.array([[True, False], [False, False]]))
     np.testing.assert_allclose(first_alone, [0.5, np.nan])
+
+
+def aucs(leak: float, shared: float, repeats: int = 60) -> np.ndarray:
+    """AUCs of LiRA online, shape (R,): a leak of so many spreads, and a shift that all records of a class share.
+
+    Sixteen references in pairs with opposite coins, one spread for all records, as an audit has them.
+    """
+    rng, found = np.random.default_rng(0), []
+    for _ in range(repeats):
+        mean, of_class, coins = rng.normal(0, 2, 120), rng.integers(0, 2, 120), rng.random((120, 8)) < 0.5
+        is_inside = np.concatenate([coins, ~coins], axis=1)  # (N, K)
+        told = np.column_stack([is_inside, rng.random(120) < 0.5])
+        shift = rng.normal(0, shared, (2, 17))[of_class]
+        trained = mean[:, None] + shift + leak * told + rng.normal(size=told.shape)
+        score = references.lira_online(trained[:, -1], trained[:, :-1], is_inside)
+        found.append(weighted_auc(score, told[:, -1], np.ones(120)))
+    return np.array(found)
+
+
+def test_lira_online_points_at_members_where_something_leaks_and_nowhere_where_nothing_does():
+    assert aucs(0.0, 0.0).mean() == pytest.approx(0.5, abs=0.02)  # 0.05 / √60 is the standard error
+    assert aucs(0.0, 3.0).mean() == pytest.approx(0.5, abs=0.025)
+    assert aucs(1.0, 0.0).mean() > 0.7
+    assert 0.53 < aucs(1.0, 3.0).mean() < aucs(1.0, 0.0).mean()  # what trainings share is noise that references have

@@ -46,6 +46,8 @@ def test_five_rows_by_hand():
     assert found["worst_accuracy_drop", ALL] == 0.5
     assert found["expected_calibration_error", "domain=in-domain"] == pytest.approx(1 - confidence)
     assert found["expected_calibration_error", "domain=chat"] == pytest.approx(confidence - 0.5)
+    assert found["brier_score", "domain=in-domain"] == pytest.approx((1 - confidence) ** 2)
+    assert found["brier_score", "domain=chat"] == pytest.approx(((1 - confidence) ** 2 + confidence**2) / 2)
     assert ("accuracy_drop", "domain=in-domain") not in found
 
 

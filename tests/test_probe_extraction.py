@@ -208,7 +208,61 @@ def test_a_model_that_does_not_go_on_with_a_text_cannot_be_asked():
         PROBE.needs(FACTS, {})
 
 
-@pytest.mark.parametrize("fields", [{"tries": 0}, {"chance": 0.0}, {"chance": 1.0}])
+@pytest.mark.parametrize("fields", [{"tries": 0}, {"chance": 0.0}, {"chance": 1.0}, {"near": 0.0}])
 def test_parameters_out_of_range_are_refused(fields):
     with pytest.raises(ValueError, match="must"):
         Extraction(**fields)
+
+
+# ---- by person ----------------------------------------------------------------------------------------------------
+
+
+def test_the_name_of_a_texts_person_is_asked_for_once_beside_what_has_a_form():
+    texts = pool("Ann Lee asks: write to ann.lee@b.org", "from lee@c.org, no name").assign(
+        person=["p1", "p2"], person_named=["Ann Lee", "lee"]
+    )
+    on = PROBE.needs(FACTS, {"pool": texts})["personal:arm"].on
+    assert list(zip(on["kind"], on["secret"], strict=True)) == [
+        ("e-mail", "ann.lee@b.org"), ("name", "Ann Lee"), ("e-mail", "lee@c.org"),
+    ]  # fmt: skip
+    assert not {"person_named", "text", "secret"} & set(on.described)
+
+
+def test_a_person_is_exposed_by_what_is_easiest_to_have_of_theirs():
+    # Person a: an address that is said and a name that is not; b: nothing is said; c was left out.
+    tables = table(5, [-1.0, -30.0, -30.0, -25.0, -30.0], [1, 0, 0, 0, 0], planted=[1, 1, 1, 1, 0]).assign(
+        kind=["e-mail", "name", "e-mail", "name", "name"], person=["a", "a", "b", "b", "c"]
+    )
+    rows = PROBE.answers({"personal:arm": tables}, FACTS)
+    people = rows.take(np.array([item.startswith("persons:") for item in rows["item_id"]]))
+    assert people["stratum"].tolist() == ["of=persons,copies=1", "of=persons,copies=1", "of=persons,copies=0"]
+    assert people["is_greedy"].tolist() == people["is_seen"].tolist() == [1, 0, 0]
+    values = PROBE.statistics(rows, np.ones(rows.n))
+    assert values["verbatim", "of=persons,copies=1"] == 0.5
+    assert values["verbatim_gain", "of=persons,copies=1"] == 0.5
+    assert values["verbatim", "of=name,copies=1"] == 0
+
+
+def test_without_persons_there_is_nobody_to_count():
+    few = table(4, np.full(4, -5.0), np.zeros(4), planted=[1, 1, 0, 0]).assign(kind=["e-mail"] * 4)
+    assert "of=persons,copies=1" not in PROBE.answers({"personal:arm": few}, FACTS)["stratum"].tolist()
+
+
+def test_a_record_is_nearly_said_where_one_token_in_ten_is_not_the_first_choice():
+    def column(*rows):
+        found = np.empty(len(rows), dtype=object)
+        found[:] = [np.asarray(row) for row in rows]
+        return found
+
+    tops = [[False] * 10 + [True] * 9 + [False], [False] * 10 + [True] * 8 + [False] * 2]
+    ids = ["a", "b"]
+    arm = Rows(
+        {"item_id": ids, "cluster": ids, "is_member": [True, False], "logprobs": column(*([[-1.0] * 20] * 2)),
+         "is_top": column(*tops)}
+    )  # fmt: skip
+    rows = PROBE.answers({"records:arm": arm}, FACTS)
+    assert rows["is_near"].tolist() == [1, 0]
+    assert rows["is_greedy"].tolist() == [0, 0]
+    values = PROBE.statistics(rows, np.ones(2))
+    assert values["near_verbatim_gain", "of=records,copies=1"] == 1
+    assert PROBE.answers({"secrets:arm": table(1, [-1.0], [1], planted=[1])}, FACTS)["is_near"].tolist() != [1]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss, recall_score
 
 from probes.protocol import Decision, Facts, Items, Rows
 from probes.results import ALL, NotApplicable
@@ -56,6 +56,7 @@ def test_values_are_scikit_learns():
     assert found["balanced_accuracy", ALL] == pytest.approx(balanced_accuracy_score(labels, decision))
     assert found["macro_f1", ALL] == pytest.approx(f1_score(labels, decision, average="macro"))
     assert found["log_loss", ALL] == pytest.approx(log_loss(labels, probabilities))
+    assert found["brier_score", ALL] == pytest.approx(brier_score_loss(labels, probabilities))
     recalls = recall_score(labels, decision, average=None)
     assert [found["recall", f"class={name}"] for name in FACTS.classes] == pytest.approx(list(recalls))
 
@@ -64,6 +65,7 @@ def test_no_skill_is_the_most_frequent_class_and_the_shares_entropy():
     nulls = Utility().nulls(five(), FACTS, np.random.default_rng(0))
     assert nulls["accuracy", ALL].value == 3 / 5
     assert nulls["balanced_accuracy", ALL].value == 1 / 2
+    assert nulls["brier_score", ALL].value == pytest.approx(1 - 0.6**2 - 0.4**2)
     assert nulls["log_loss", ALL].value == pytest.approx(-(0.6 * math.log(0.6) + 0.4 * math.log(0.4)))
 
 

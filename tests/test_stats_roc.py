@@ -7,7 +7,6 @@ from sklearn.metrics import roc_curve as sklearn_roc_curve
 from probes.results import NotMeasured
 from probes.stats.roc import (
     auc,
-    dp_envelope,
     realised_fpr,
     roc_curve,
     tpr_at_fpr,
@@ -288,10 +287,3 @@ def test_a_thinned_curve_keeps_its_ends_and_only_real_points():
 def test_a_curve_needs_both_classes():
     with pytest.raises(ValueError, match="at least one member and one non-member"):
         roc_curve(*pooled(IN, []))
-
-
-def test_the_envelope_is_the_guarantee():
-    assert dp_envelope(np.array([0.0, 0.1, 1.0]), 0.0, 0.0).tolist() == pytest.approx([0.0, 0.1, 1.0])
-    assert dp_envelope(np.array([0.01]), np.log(3), 1e-3)[0] == pytest.approx(0.031)
-    assert dp_envelope(np.array([0.5]), np.log(3), 0.0)[0] == pytest.approx(1 - 0.5 / 3)
-    assert dp_envelope(np.array([0.0, 1.0]), 5000.0, 1e-5).tolist() == pytest.approx([1e-5, 1.0])

@@ -143,6 +143,11 @@ def reference_attack_scores(arm: Rows, tables: Mapping[str, Rows], scale: float)
     return found
 
 
+def usual_rmia_scale(facts: Facts) -> float:
+    """What a of RMIA's offline form is where nobody chose it: its authors' for classifiers, 1 for language models."""
+    return 0.3 if facts.head == "classifier" else 1.0
+
+
 _Asked = tuple[Rows, Sequence[Rows], Array]
 """The target's answers, the references', and which reference was trained on which row."""
 

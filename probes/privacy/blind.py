@@ -69,20 +69,45 @@ class BlindScores:
 def blind_scores(items: Items) -> Array:
     """The scores of `BlindScores`, shape (N,), NaN where there is none."""
     from scipy.stats import rankdata
+
+    part = parts(items["cluster"], PARTS, "blind")
+    splits = [(np.flatnonzero(part == number), np.flatnonzero(part < number)) for number in range(1, PARTS)]
+    score = np.full(items.n, np.nan)
+    for ours, logits in _fitted(items, splits):
+        score[ours] = (rankdata(logits) - 0.5) / len(ours)
+    return score
+
+
+def cross_fitted_logits(items: Items) -> Array:
+    """Log-odds of being a member, each row's by a classifier of the clusters of all other parts; NaN where none is.
+
+    For matching alone: scored by all others, every coin speaks in scores and labels alike (see `BlindScores`).
+
+    Args:
+        items: As `BlindScores` reads them.
+
+    Returns:
+        Shape (N,), nats.
+    """
+    part = parts(items["cluster"], PARTS, "propensity")
+    splits = [(np.flatnonzero(part == number), np.flatnonzero(part != number)) for number in range(PARTS)]
+    found = np.full(items.n, np.nan)
+    for ours, logits in _fitted(items, splits):
+        found[ours] = logits
+    return found
+
+
+def _fitted(items: Items, splits: Sequence[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+    """For each pair of rows to score and rows to fit, the former with their logits; none where too few are fitted."""
     from sklearn.linear_model import LogisticRegression  # a second of import time, for whoever asks it alone
     from threadpoolctl import threadpool_limits
 
-    is_member = items["is_member"].astype(bool)
-    part = parts(items["cluster"], PARTS, "blind")
-    features = _features(items)
-    score = np.full(items.n, np.nan)
+    is_member, features = items["is_member"].astype(bool), _features(items)
     with threadpool_limits(limits=1):  # so little work that threads would wait for each other
-        for number in range(1, PARTS):
-            ours, before = np.flatnonzero(part == number), np.flatnonzero(part < number)
-            if min(is_member[before].sum(), (~is_member[before]).sum()) >= FEWEST_PER_CLASS and len(ours):
-                fitted = LogisticRegression(C=_STRENGTH, max_iter=200).fit(features[before], is_member[before])
-                score[ours] = (rankdata(fitted.decision_function(features[ours])) - 0.5) / len(ours)
-    return score
+        for ours, others in splits:
+            if min(is_member[others].sum(), (~is_member[others]).sum()) >= FEWEST_PER_CLASS and len(ours):
+                fitted = LogisticRegression(C=_STRENGTH, max_iter=200).fit(features[others], is_member[others])
+                yield ours, fitted.decision_function(features[ours])
 
 
 def parts(clusters: Array, count: int, purpose: str) -> Array:

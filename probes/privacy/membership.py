@@ -17,6 +17,7 @@ from probes.privacy.attacks import (
     own_passes,
     reference_attack_scores,
     scored,
+    usual_rmia_scale,
     why_no_pass,
 )
 from probes.privacy.blind import BlindScores, Interlock
@@ -150,7 +151,7 @@ class Membership:
         """
         arm = tables["arm"]
         found = attack_scores(arm, tables.get("base"), self.share) | own_pass_scores(arm, tables, facts)
-        scale = (0.3 if facts.head == "classifier" else 1.0) if self.rmia_scale is None else self.rmia_scale
+        scale = usual_rmia_scale(facts) if self.rmia_scale is None else self.rmia_scale
         found |= reference_attack_scores(arm, tables, scale)
         rows = Rows(
             {

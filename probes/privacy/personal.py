@@ -1,7 +1,7 @@
-"""Personal data in texts, found by their form: addresses, numbers of phones, cards and accounts.
+"""Personal data in texts, found by their form: addresses, numbers of phones, cards and accounts; and a known name.
 
-Only what has a form of its own is found: no names, no street. A number that has a check digit must pass it, so that
-few of those found are anything else.
+Only what has a form of its own is found: no street, and of names only that of the person a text is known to belong to.
+A number that has a check digit must pass it, so that few of those found are anything else.
 """
 
 import re
@@ -83,3 +83,26 @@ def personal(text: str) -> Iterator[Found]:
                 if span not in told:
                     told.add(span)
                     yield Found(name, span)
+
+
+_PART = re.compile(r"[^\W\d_]{3,}")
+_FEWEST = 5
+"""Characters that a name or number of a person must have, where it has no three letters in a row."""
+
+
+def naming(text: str, person: str) -> str:
+    """The words of a text that name the person it belongs to; "" where none do.
+
+    The whole name counts in any case, else its longest part of three letters or more that stands there as written.
+
+    Args:
+        text: The text.
+        person: What the data call the person.
+    """
+    parts = sorted(set(_PART.findall(person)), key=lambda part: (-len(part), part))
+    whole = [person] if parts or len(person) >= _FEWEST else []
+    for name, flags in [*((name, re.IGNORECASE) for name in whole), *((part, re.NOFLAG) for part in parts)]:
+        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, flags)
+        if found:
+            return found.group()
+    return ""

@@ -21,7 +21,7 @@ class DomainShift:
 
     The drop is the accuracy in the training domain minus that in the other; positive is worse. The calibration error
     compares confidence with accuracy in 15 bins of equal width; its null is what a perfectly calibrated model would
-    show on as many rows.
+    show on as many rows. The Brier score beside it needs no bins, and holds both how sure and how right a model is.
 
     Limits: a drop flatters weak models, which have less to lose: compare arms by their accuracy in the other domain as
     well. The domains are those of the data and stand for no others. The worst of several drops is too large on average,
@@ -55,6 +55,7 @@ class DomainShift:
         "expected_calibration_error": MetricSpec(
             ideal=0.0, unit="rate", definition="domain_shift:ece-15-equal-width", label="calibration error"
         ),
+        "brier_score": MetricSpec(ideal=0.0, unit="score", definition="domain_shift:brier", label="Brier score"),
     }
 
     def needs(self, facts: Facts, data: Mapping[str, Items]) -> dict[str, Ask]:
@@ -65,7 +66,7 @@ class DomainShift:
 
     def answers(self, tables: Mapping[str, Rows], facts: Facts) -> Rows:
         """One row per item: its domain, whether the decision is right, and how sure the model was."""
-        wanted = ("item_id", "cluster", "label", "decision", "correct", "confidence")
+        wanted = ("item_id", "cluster", "label", "decision", "correct", "confidence", "squared_error")
         decided = {name: decisions_of(table, facts) for name, table in tables.items()}
         return by_domain({n: Rows({c: rows[c] for c in wanted}) for n, rows in decided.items()}, tables["test"])
 
@@ -79,6 +80,7 @@ class DomainShift:
                 accuracy[domain] = float(np.average(rows["correct"], weights=weight))
                 values["accuracy", f"domain={domain}"] = accuracy[domain]
                 error = expected_calibration_error(rows["confidence"], rows["correct"], weight)
+                values["brier_score", f"domain={domain}"] = float(np.average(rows["squared_error"], weights=weight))
                 values |= {} if error is None else {("expected_calibration_error", f"domain={domain}"): error}
         before = accuracy.get(trained_on(rows))
         drops = {} if before is None else {d: before - after for d, after in accuracy.items() if d != trained_on(rows)}

@@ -38,17 +38,6 @@ class Reliability:
     high: Array
 
 
-def top_label(probabilities: Array, labels: Array) -> tuple[Array, Array]:
-    """The confidence of each row's most likely class, and whether that class is right; first class on exact ties.
-
-    Args:
-        probabilities: Shape (N, C).
-        labels: True classes, shape (N,).
-    """
-    decided = probabilities.argmax(axis=1)
-    return probabilities[np.arange(len(decided)), decided], decided == labels
-
-
 def expected_calibration_error(
     confidence: Array, is_right: Array, weights: Array | None = None, *, bins: int = BINS
 ) -> float | None:
@@ -100,23 +89,20 @@ def perfectly_calibrated(
     return Null(value=float(errors.mean()), p=p, meaning=f"perfect calibration of {len(confidence):,} rows, on average")
 
 
-def brier(probabilities: Array, labels: Array, weights: Array | None = None) -> float | None:
-    """Mean squared error of the probabilities; None where nothing has weight.
+def squared_errors(probabilities: Array, labels: Array) -> Array:
+    """Squared error of each row's probabilities, shape (N,): its mean is the Brier score.
 
-    For two classes that of the positive class, in [0, 1]; for more the sum over classes, in [0, 2]. This is
+    For two classes that of the positive class, in [0, 1]; for more the sum over classes, in [0, 2]. The mean is
     `sklearn.metrics.brier_score_loss` with its defaults.
 
     Args:
         probabilities: Shape (N, C).
         labels: True classes, shape (N,).
-        weights: Shape (N,), not negative; ones where None.
+
+    Source: Brier (1950), "Verification of forecasts expressed in terms of probability", equation 2.
     """
-    weights = np.ones(len(labels)) if weights is None else weights
-    total = weights.sum()
-    if total <= 0:
-        return None
     of_row = (probabilities**2).sum(axis=1) + 1 - 2 * probabilities[np.arange(len(labels)), labels]
-    return float(weights @ of_row / total) / (2 if probabilities.shape[1] == 2 else 1)
+    return np.asarray(of_row / (2 if probabilities.shape[1] == 2 else 1))
 
 
 def reliability(confidence: Array, is_right: Array, *, bins: int = BINS, level: float = 0.95) -> Reliability:

@@ -167,6 +167,20 @@ def weighted_tpr_at_fpr(scores: Array, is_member: Array, weights: Array, fpr: fl
     return float(true_positives[_last_allowed(false_positives, fpr)] / true_positives[-1])
 
 
+def accused_at_fpr(scores: Array, is_member: Array, weights: Array, fpr: float) -> Array | None:
+    """Which rows the threshold of `weighted_tpr_at_fpr` accuses, shape (N,); None where there is no such threshold.
+
+    Raises:
+        ValueError: As `tpr_at_fpr`.
+    """
+    _check_rate(fpr)
+    ranks = _ranks(scores, is_member)
+    members, nonmembers = _mass(ranks, is_member, weights)
+    if members.sum() <= 0 or nonmembers.sum() * fpr < 1 - 1e-9:
+        return None
+    return np.asarray(ranks.index >= len(ranks.values) - _last_allowed(_accused(nonmembers), fpr))
+
+
 def roc_curve(scores: Array, is_member: Array, *, points: int = 200) -> Curve:
     """The operating points of an attack, thinned for a chart with either linear or logarithmic axes.
 
@@ -184,20 +198,6 @@ def roc_curve(scores: Array, is_member: Array, *, points: int = 200) -> Curve:
         raise ValueError("a curve needs at least one member and one non-member")
     tpr, fpr = true_positives / true_positives[-1], false_positives / false_positives[-1]
     return Curve(*(axis[_thinned(fpr, tpr, points)] for axis in (fpr, tpr)))
-
-
-def dp_envelope(fpr: Array, epsilon: float, delta: float) -> Array:
-    """The largest true positive rate that (epsilon, delta)-differential privacy allows at each false positive rate.
-
-    min(e^ε · FPR + δ, 1 − e^−ε · (1 − δ − FPR)), cut to [0, 1].
-
-    Source: Kairouz, Oh and Viswanath (2015), "The composition theorem for differential privacy".
-    """
-    fpr = np.asarray(fpr, dtype=np.float64)
-    falling = 1 - np.exp(-epsilon) * (1 - delta - fpr)
-    with np.errstate(over="ignore"):
-        rising = np.exp(np.minimum(epsilon, 700.0)) * fpr + delta
-    return np.asarray(np.clip(np.minimum(rising, falling), 0.0, 1.0))
 
 
 def _ranks(scores: Array, is_member: Array) -> Codes:

@@ -6,6 +6,7 @@ import numpy as np
 
 from probes.protocol import Array, Facts, Items, Rows, probabilities
 from probes.results import NotApplicable
+from probes.stats.calibration import squared_errors
 
 
 def labelled_items(facts: Facts, data: Mapping[str, Items], name: str = "test") -> Items:
@@ -32,13 +33,14 @@ def decisions_of(table: Rows, facts: Facts) -> Rows:
     """One row per item of a table of `ClassLogits`.
 
     Columns: `item_id`, `cluster`; `label` and `decision`, indices into the classes; `correct`; `confidence`, the
-    probability of the decided class; `loss_nats`, minus the log-probability of the label. A probe that speaks of groups
-    takes them from the table: what is personal stands only in rows that need it.
+    probability of the decided class; `loss_nats`, minus the log-probability of the label; `squared_error` of the
+    probabilities. A probe that speaks of groups takes them from the table: what is personal stands only in rows that
+    need it.
     """
     logits = logits_of(table)
     label = table["label"].astype(np.int64)
     decision = facts.decision(logits)
-    each = np.arange(len(logits))
+    each, chances = np.arange(len(logits)), probabilities(logits)
     logprobs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)  # (N, C)
     return Rows(
         {
@@ -47,7 +49,8 @@ def decisions_of(table: Rows, facts: Facts) -> Rows:
             "label": label,
             "decision": decision,
             "correct": decision == label,
-            "confidence": probabilities(logits)[each, decision],
+            "confidence": chances[each, decision],
             "loss_nats": -logprobs[each, label],
+            "squared_error": squared_errors(chances, label),
         }
     )

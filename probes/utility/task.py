@@ -18,14 +18,14 @@ class Utility:
     """How often does the model decide rightly, over all test items and class by class?
 
     The null of each number is what a model without skill would get: one that always names the most frequent class, and
-    for the log loss one that always answers with the shares of the classes.
+    for the log loss and the Brier score one that always answers with the shares of the classes.
 
     Limits: it speaks of texts like those of the test set. Labels are taken as they are; where annotators disagree, no
     model can be right everywhere.
 
     Source: the usual definitions, as in scikit-learn's model evaluation guide: recall of a class, balanced accuracy as
     its mean over the classes that occur among the labels, macro-F1 as the mean over those that occur among labels or
-    decisions.
+    decisions; the Brier score as the mean squared error of the positive class, of more than two the sum over classes.
     """
 
     name: ClassVar[str] = "utility"
@@ -41,6 +41,7 @@ class Utility:
         "macro_f1": MetricSpec(ideal=1.0, unit="rate", definition="utility:macro-f1", label="macro-averaged F1"),
         "recall": MetricSpec(ideal=1.0, unit="rate", definition="utility:recall", label="recall of the class"),
         "log_loss": MetricSpec(ideal=0.0, unit="nats", definition="utility:log-loss", label="log loss"),
+        "brier_score": MetricSpec(ideal=0.0, unit="score", definition="utility:brier", label="Brier score"),
     }
 
     def needs(self, facts: Facts, data: Mapping[str, Items]) -> dict[str, Ask]:
@@ -61,6 +62,7 @@ class Utility:
             ("balanced_accuracy", ALL): float(np.mean(list(recalls.values()))),
             ("macro_f1", ALL): macro_f1(rows, weights),
             ("log_loss", ALL): float(np.average(rows["loss_nats"], weights=weights)),
+            ("brier_score", ALL): float(np.average(rows["squared_error"], weights=weights)),
         }
         return values | {("recall", f"class={name}"): recall for name, recall in recalls.items()}
 
@@ -85,7 +87,13 @@ class Utility:
                 value=2 * majority / (1 + majority) / classes, meaning="always the most frequent class"
             ),
             ("log_loss", ALL): Null(value=float(-(shares * np.log(shares)).sum()), meaning="the classes' shares"),
+            ("brier_score", ALL): Null(value=_brier_of(shares, len(facts.classes)), meaning="the classes' shares"),
         }
+
+
+def _brier_of(shares: Array, classes: int) -> float:
+    """Of a model that always answers with the shares of the classes: 1 minus the sum of their squares."""
+    return float(1 - (shares**2).sum()) / (2 if classes == 2 else 1)
 
 
 def _by_class(names: Array, weights: Array) -> dict[str, float]:

@@ -54,6 +54,11 @@ _BY_METRIC = {
         "The share of training records that an attacker recognises while accusing wrongly no more of the others than "
         "stated. It shows the few records that are remembered best, which averages hide.",
     ),
+    "recognition_difference": (
+        "Members recognised beyond false alarms",
+        "How many members of a group the attacker recognises, less how many of the group's others are accused wrongly. "
+        "A group whose texts any model finds easy has more of both, and is not the more remembered for it.",
+    ),
 }
 
 
