@@ -9,6 +9,7 @@ import torch
 
 from audit import selfcheck
 from audit.planning.plan import ArmPlan
+from audit.running import arms
 from audit.running.arms import StoredModel, as_examples, notes_of, privacy_record
 from audit.running.claims import claim_lines
 from audit.settings.config import Model, Privacy
@@ -154,6 +155,13 @@ def test_a_person_split_over_two_units_is_caught(tiny_bert_classifier):
     assert failing(claim(*tiny_bert_classifier, units=halves)) == {"privacy unit"}
 
 
+def test_names_that_split_a_person_are_caught(tiny_bert_classifier, monkeypatch):
+    monkeypatch.setattr(
+        arms, "unit_names", lambda privacy, items: [f"{p}/{i % OWN}" for i, p in enumerate(ITEMS["person"])]
+    )
+    assert "privacy unit" in failing(claim(*tiny_bert_classifier))
+
+
 def test_two_persons_merged_into_one_unit_are_caught(tiny_bert_classifier):
     merged = ["p7" if person == "p8" else person for person in ITEMS["person"]]
     assert failing(claim(*tiny_bert_classifier, units=merged)) == {"privacy unit"}
@@ -193,6 +201,43 @@ def test_parameters_that_are_added_up_unclipped_are_caught(tiny_bert_classifier,
         per_example.VectorLedger, "add_clipped", lambda self, f, into: add_clipped(self, torch.ones_like(f), into)
     )
     with pytest.raises(InexactClipping):
+        claim(*tiny_bert_classifier)
+
+
+SMALL = ("classifier.bias", "bert.embeddings.LayerNorm.weight", "bert.encoder.layer.0.attention.self.value.bias")
+
+
+def with_one_ledger(monkeypatch, parameter, change):
+    """Plant a defect in what the book-keeping makes of a single parameter."""
+    clip = bookkeeping.Bookkeeping._clip
+
+    def broken_clip(self, book):
+        if id(parameter) in book.ledgers:
+            change(book.ledgers[id(parameter)])
+        return clip(self, book)
+
+    monkeypatch.setattr(bookkeeping.Bookkeeping, "_clip", broken_clip)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_one_small_parameter_left_out_of_the_norm_is_caught(tiny_bert_classifier, monkeypatch, name):
+    def left_out(ledger):
+        squared_norms = ledger.squared_norms
+        ledger.squared_norms = lambda: 0 * squared_norms()
+
+    with_one_ledger(monkeypatch, tiny_bert_classifier[0].get_parameter(name), left_out)
+    with pytest.raises(InexactClipping, match=f"the part of {name} is off by"):
+        claim(*tiny_bert_classifier)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_one_small_parameter_that_is_added_up_unclipped_is_caught(tiny_bert_classifier, monkeypatch, name):
+    def unclipped(ledger):
+        add_clipped = ledger.add_clipped
+        ledger.add_clipped = lambda factors, into: add_clipped(torch.ones_like(factors), into)
+
+    with_one_ledger(monkeypatch, tiny_bert_classifier[0].get_parameter(name), unclipped)
+    with pytest.raises(InexactClipping, match=f"the part of {name} is off by"):
         claim(*tiny_bert_classifier)
 
 

@@ -1,11 +1,12 @@
 """Accountants against published values; the least noise against them."""
 
+import math
 import subprocess
 import sys
 
 import pytest
 
-from audit.training.accounting import History, epsilons, noise_multiplier_for
+from audit.training.accounting import History, composed_epsilon, epsilons, noise_multiplier_for
 
 # sigma, q, T, delta; PLD and RDP as computed by dp-accounting 0.6 and Opacus 1.6, PRV by Opacus 1.6; the seventh row's
 # exact value is 4.377178 (Gaussian mechanism: Balle and Wang 2018, https://arxiv.org/abs/1805.06530, theorem 8).
@@ -89,6 +90,22 @@ def test_a_history_counts_equal_steps_together_and_comes_back_from_json():
 def test_a_history_in_parts_costs_what_the_whole_costs():
     parts = History(((1.0, 0.05, 40), (1.0, 0.05, 60))).epsilons(1e-5)
     assert parts == pytest.approx(epsilons(1.0, 0.05, 100, 1e-5), abs=2e-3)
+
+
+def test_several_trainings_together_keep_far_less_than_their_sum_and_no_less_than_the_fine_grid_says():
+    trainings = [(1.0, 0.01, 1000), (0.9, 0.012, 1000)]
+    together = composed_epsilon(trainings, 1e-5)
+    # The accountant's own grid gives 3.3476 for both, and 1.8282 and 2.8106 for each.
+    assert 3.3476 < together < 3.3476 + 0.01
+    assert composed_epsilon([*trainings, *trainings], 1e-5) < 2 * together
+    assert composed_epsilon([], 1e-5) == 0.0
+    assert composed_epsilon([(0.7, 0.02, 500_000)], 1e-6) == math.inf
+
+
+def test_one_training_in_parts_is_composed_to_itself():
+    whole = composed_epsilon([(0.8, 0.02, 500)], 1e-5)
+    assert whole == pytest.approx(4.6680, abs=0.01)
+    assert composed_epsilon([(0.8, 0.02, 200), (0.8, 0.02, 300)], 1e-5) == whole
 
 
 def test_importing_it_does_not_load_torch():

@@ -1,6 +1,7 @@
 """The private setup: mechanism, Poisson draws, noise, and the count of steps."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,15 @@ def test_examples_are_drawn_independently_with_the_stated_rate(source):
 def test_a_rate_of_one_draws_everything_and_a_tiny_one_may_draw_nothing():
     assert PoissonDraws(5, 1.0, SecretRandomness())(0) == [0, 1, 2, 3, 4]
     assert [] in [PoissonDraws(5, 0.01, ReproducibleRandomness(0))(step) for step in range(5)]
+
+
+@pytest.mark.parametrize(("rate", "precision"), [(0.1, torch.float32), (2.5 * 2.0**-24, torch.float64)])
+def test_a_small_rate_is_not_rounded_up_to_what_a_coarse_coin_can_tell(rate, precision):
+    source, units = ReproducibleRandomness(0), 2_000_000
+    coins = torch.rand(units, dtype=precision, generator=source.for_draws(7))
+    assert PoissonDraws(units, rate, source)(7) == torch.nonzero(coins < rate).flatten().tolist()
+    finest = 2.0**-53 if precision == torch.float64 else 2.0**-24
+    assert finest / rate < 1e-3
 
 
 def private(parameters, *, sigma=0.0, norm=1.0, batch=4, seed=0):
@@ -234,6 +244,19 @@ def test_dropout_follows_from_the_seed_only_where_the_noise_does(setup):
     assert known.dropout_seed is None
 
 
+def test_masked_tokens_follow_from_the_seed_only_where_the_noise_does(tiny_bert_masked):
+    model, tokenizer = tiny_bert_masked
+    spec = TrainingSpec(task="masked-lm", head="masked", max_length=40, batch_size=4, epochs=1)
+    encoded = encode_examples(tokenizer, Examples(texts=["the good movie was great " * 6] * 8), spec)
+    standard = standard_setup(model, Collator(encoded, model, tokenizer, spec, 0), spec, 0)
+    asked = PrivacySpec(noise_multiplier=1.0, delta=1e-3)
+    secret, again, known = (privatize(standard, replace(asked, reproducible_seed=seed)) for seed in (None, None, 1))
+    expected, *shown = (each.collate(range(8), 0).labels for each in (standard, known, secret, again))
+    # Masks that anyone can compute tie texts to one another by their places, which change with who is there.
+    assert [torch.equal(labels, expected) for labels in shown] == [True, False, False]
+    assert not torch.equal(shown[1], shown[2])
+
+
 # ---- clipping, checked before training -----------------------------------------------------------------------------
 
 
@@ -250,3 +273,12 @@ def test_gradients_of_zero_cannot_be_checked(setup):
         parameter.data.zero_()
     setup.model.classifier.bias.data[:] = torch.tensor([-200.0, 200.0])
     assert clipping_error(setup, [[0]], "flat") is None
+
+
+def test_units_without_a_gradient_are_passed_over(setup, monkeypatch):
+    losses = type(setup).losses
+    monkeypatch.setattr(  # the first of every three texts has seven tokens
+        type(setup), "losses", lambda self, batch: losses(self, batch) * (batch.inputs["attention_mask"].sum(1) != 7)
+    )
+    assert clipping_error(setup, [[0], [3]], "flat") is None
+    assert 0 < clipping_error(setup, [[0], [3], [6], [1], [2]], "flat") < 1e-5

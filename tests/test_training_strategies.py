@@ -4,7 +4,8 @@ import pytest
 import torch
 from single_examples import NAMES, build, family_and_task
 
-from audit.training.spec import BitFit, Frozen, Full, HeadOnly, LayerDecay, Lora
+from audit.training.setup import make_optimizer
+from audit.training.spec import BitFit, Frozen, Full, HeadOnly, LayerDecay, Lora, TrainingSpec
 from audit.training.strategies import ANATOMIES, applied, rates
 
 
@@ -200,6 +201,23 @@ def test_layers_that_share_their_weights_are_one_layer():
 def test_the_other_strategies_have_one_rate(tiny_bert_classifier):
     for strategy in (Full(), HeadOnly(), Frozen(layers=1), Lora(), BitFit()):
         assert rates(tiny_bert_classifier[0], strategy) == {}
+
+
+def test_a_new_head_learns_at_a_rate_of_its_own(tiny_bert_classifier):
+    model, _ = tiny_bert_classifier
+    spec = TrainingSpec(
+        task="text-classification", head="classifier", max_length=8, learning_rate=1e-3, head_learning_rate=1e-2
+    )
+    names = {id(p): name for name, p in model.named_parameters()}
+    shares = {names[id(p)]: g["rate"] for g in make_optimizer(model, spec).param_groups for p in g["params"]}
+    assert set(shares) == set(names.values())
+    for name, share in shares.items():
+        assert share == pytest.approx(10.0 if name.startswith(("classifier", "bert.pooler")) else 1.0), name
+
+
+def test_a_language_models_head_is_old_and_has_no_rate_of_its_own():
+    with pytest.raises(ValueError, match=r"head_learning_rate is for a classification head; got 0\.01"):
+        TrainingSpec(task="causal-lm", head="causal", max_length=8, head_learning_rate=1e-2)
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.1, -1.0])

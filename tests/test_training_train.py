@@ -208,6 +208,21 @@ def test_an_accountant_whose_state_was_lost_makes_epsilon_unknown(tiny_bert_clas
     assert kept.epsilon_unknown == "the accountant's state was lost when the training was continued"
 
 
+@pytest.mark.parametrize("noised", [7, None])
+def test_a_resumed_training_whose_noise_would_repeat_is_refused(tiny_bert_classifier, tmp_path, noised):
+    model, tokenizer = tiny_bert_classifier
+    again = {"seed": 1, "privacy": PRIVATE, "checkpoint_dir": tmp_path, "checkpoint_minutes": 0.0}
+    with pytest.raises(Killed):
+        train(copy.deepcopy(model), tokenizer, LABELLED, CLASSIFY, on_progress=kill_at(5), **again)
+    path = tmp_path / "training.safetensors"
+    with safe_open(path, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    state["counted"]["guarantee"]["noised"] = noised
+    save_file(load_file(path), path, metadata={"state": json.dumps(state)})
+    with pytest.raises(ValueError, match="noise that is derived from the seed could repeat; delete it to train from"):
+        train(model, tokenizer, LABELLED, CLASSIFY, **again)
+
+
 def test_a_finished_training_leaves_no_checkpoint(tiny_bert_classifier, tmp_path):
     folder = tmp_path / "c"
     train(*tiny_bert_classifier, LABELLED, CLASSIFY, seed=1, checkpoint_dir=folder, checkpoint_minutes=0.0)

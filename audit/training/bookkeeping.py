@@ -12,7 +12,7 @@ Limits: examples must not influence each other in the forward pass (no batch nor
 have one row per example; both hold for the architectures of `SUPPORTED`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -100,6 +100,8 @@ class Bookkeeping:
             `accumulate` its layers are the ordinary ones.
         max_grad_norm: The largest norm of what a unit adds to the sum, over all trainable parameters.
         clipping: How it is kept; see `audit.training.clipping`.
+        groups: Which parameters are clipped together, where that is not for `clipping` to say: number of the group by
+            the parameter's identity.
 
     Attributes:
         shortened: Which units of the last micro-batch were added with a shorter gradient than theirs, shape (U,).
@@ -108,14 +110,20 @@ class Bookkeeping:
         ValueError: See `check_supported`; or `max_grad_norm` is not positive.
     """
 
-    def __init__(self, model: nn.Module, max_grad_norm: float, clipping: Clipping = "flat") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        max_grad_norm: float,
+        clipping: Clipping = "flat",
+        groups: Mapping[int, int] | None = None,
+    ) -> None:
         if not max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be positive; got {max_grad_norm}")
         check_supported(model)
         self.max_grad_norm, self.clipping = max_grad_norm, clipping
         self._layers = [(layer, rule) for _, layer, rule in _private_layers(model)]
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._groups = layers_of(model, clipping)
+        self._groups = layers_of(model, clipping) if groups is None else groups
         self.shortened = torch.zeros(0, dtype=torch.bool)
 
     def accumulate(

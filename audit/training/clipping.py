@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from audit.training.spec import Clipping
 
-_MARGIN = 1e-6
+MARGIN = 1e-6
 """Added to the norm before dividing, as Opacus does: rounding cannot make a clipped gradient longer than the limit."""
 
 STABILITY = 0.01
@@ -51,4 +51,4 @@ def clipping_factors(squared: Tensor, max_grad_norm: float, clipping: Clipping) 
     if clipping == "automatic":
         return max_grad_norm / (norms + STABILITY)
     limit = max_grad_norm / math.sqrt(len(squared))
-    return torch.clamp(limit / (norms + _MARGIN), max=1.0)
+    return torch.clamp(limit / (norms + MARGIN), max=1.0)

@@ -4,10 +4,11 @@ Padding stands on the right whatever the tokenizer prefers: a token's position i
 count positions from the left see an example alike in every batch.
 """
 
+import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class Collator:
         model: The model; it says how it pads, and what it wants besides ids and mask.
         tokenizer: Its tokenizer.
         spec: The recipe.
-        seed: Training seed; which tokens are masked follows from it, the step and the example alone.
+        seed: Training seed; which tokens are masked follows from it, the step and the example's number alone.
 
     Raises:
         ValueError: A class index outside the model's classes, a masked model without a mask token, or a decoder
@@ -130,6 +131,12 @@ class Collator:
             raise ValueError("a masked model needs a tokenizer with a mask token; this one has none")
         if spec.head == "classifier":
             _check_classifier(encoded, config)
+
+    def with_seed(self, seed: int) -> Self:
+        """The same batches, with masks that follow from another seed."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     def any_input(self) -> dict[str, Any]:
         """An input that the model can be called with, of no example: one text of two tokens."""

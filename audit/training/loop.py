@@ -12,6 +12,7 @@ from audit.training.checkpoint import Checkpoint
 from audit.training.randomness import derived_seed
 from audit.training.setup import Setup, learning_rate
 from audit.training.spec import Progress, TrainingResult
+from audit.training.strategies import still_parts
 
 _POINTS = 200
 """Points of the loss curve that are kept."""
@@ -59,6 +60,8 @@ def fit(
     counted = _continued(setup, checkpoint)
     device = setup.collate.device
     setup.model.train(setup.spec.dropout)
+    for part in still_parts(setup.model, setup.spec.strategy):
+        part.eval()
     started = time.monotonic() - counted.seconds
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(len(counted.losses), setup.steps):

@@ -23,6 +23,9 @@ from audit.training.setup import Setup, make_optimizer
 from audit.training.spec import Clipping, PrivacyResult, PrivacySpec
 from audit.training.witness import WitnessedOptimizer
 
+_TRIED = 50
+"""Units that are tried for a gradient to check the clipping on; a short text often has no masked token."""
+
 
 class PrivateGradients:
     """Clipped sums of the micro-batches of a logical batch; see `audit.training.setup.Gradients`.
@@ -184,10 +187,11 @@ def privatize(setup: Setup, privacy: PrivacySpec, units: Sequence[str] | None = 
         optimizer=optimizer,
         gradients=gradients,
         draw=draw,
+        collate=setup.collate.with_seed(_secret_seed()) if randomness.is_secret else setup.collate,
         contribute=contributions,
         steps=fixed.steps,
         micro_batch_size=privacy.physical_batch_size or setup.micro_batch_size,
-        dropout_seed=_secret_seed if randomness.is_secret else None,
+        dropout_seed=(lambda step: _secret_seed()) if randomness.is_secret else None,
         guarantee=DPGuarantee(privacy, fixed, contributions, draw, gradients, optimizer, error),
     )
 
@@ -198,7 +202,7 @@ def _checked_clipping(setup: Setup, contributions: Contributions, clipping: Clip
     Raises:
         InexactClipping: It is larger than rounding explains.
     """
-    units = [contributions(unit, 0) for unit in range(min(3, len(contributions)))]
+    units = (contributions(unit, 0) for unit in range(min(_TRIED, len(contributions))))
     error = clipping_error(setup, units, clipping)
     if error is not None and error > TOLERANCE:
         raise InexactClipping(
@@ -208,7 +212,10 @@ def _checked_clipping(setup: Setup, contributions: Contributions, clipping: Clip
     return error
 
 
-def _secret_seed(step: int) -> int:
-    """A seed nobody knows: masks that follow from a known seed and the batch would tie one unit's to another's."""
-    del step
+def _secret_seed() -> int:
+    """A seed nobody knows, for masks of dropout and of masked tokens.
+
+    Masks that follow from a known seed and an example's place would tie one unit's to another's: without the first
+    unit, all others would stand elsewhere, and have other gradients.
+    """
     return secrets.randbits(63)

@@ -16,7 +16,7 @@ from audit.training.heads import inputs_of_head, output_head
 from audit.training.losses import causal_losses, classification_losses, masked_losses
 from audit.training.randomness import derived_seed
 from audit.training.spec import PrivacyResult, TrainingSpec
-from audit.training.strategies import rates
+from audit.training.strategies import head_of, rates
 
 _FUSED = frozenset({"cpu", "cuda", "mps"})
 
@@ -162,8 +162,10 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> Optimizer:
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     found = rates(model, spec.strategy)
+    if spec.head_learning_rate is not None:
+        found |= {id(p): spec.head_learning_rate / spec.learning_rate for p in head_of(model)}
     groups = []
-    for rate in sorted(set(found.values()), reverse=True) or [1.0]:
+    for rate in sorted({found.get(id(p), 1.0) for p in trainable}, reverse=True):
         alike = [p for p in trainable if found.get(id(p), 1.0) == rate]
         groups += [
             {"params": [p for p in alike if p.dim() >= 2], "weight_decay": spec.weight_decay, "rate": rate},

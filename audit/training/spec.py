@@ -137,6 +137,8 @@ class TrainingSpec:
         batch_size: Examples in a step; expected examples under Poisson sampling.
         micro_batch_size: Examples computed at once; changes memory and time, not what is computed.
         learning_rate: Peak learning rate.
+        head_learning_rate: That of a classification head, which is new and far from where it has to go; None for the
+            same.
         optimizer: AdamW, or stochastic gradient descent.
         momentum: Of stochastic gradient descent.
         weight_decay: Decoupled for AdamW; matrices only, biases and normalization are not decayed.
@@ -159,6 +161,7 @@ class TrainingSpec:
     batch_size: int = 32
     micro_batch_size: int = 32
     learning_rate: float = 5e-5
+    head_learning_rate: float | None = None
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -181,11 +184,14 @@ class TrainingSpec:
             batch_size=self.batch_size,
             micro_batch_size=self.micro_batch_size,
             learning_rate=self.learning_rate,
+            head_learning_rate=self.head_learning_rate,
             max_length=self.max_length,
             label_loss_weight=self.label_loss_weight,
             max_grad_norm=self.max_grad_norm,
         )
         _share(momentum=self.momentum, warmup_fraction=self.warmup_fraction)
+        if self.head_learning_rate is not None and self.head != "classifier":
+            raise ValueError(f"head_learning_rate is for a classification head; got {self.head_learning_rate}")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative; got {self.weight_decay}")
 

@@ -20,6 +20,7 @@ class Anatomy:
         above: Names below the body that belong to the head, such as a pooler.
         attention: Names of the layers that adapters are put on by default.
         stored_transposed: Whether linear layers keep their weight as (in, out).
+        reads_last: Whether a classification head reads the last token, as above a decoder, and not the first.
     """
 
     embeddings: tuple[str, ...]
@@ -27,6 +28,7 @@ class Anatomy:
     attention: tuple[str, ...]
     above: tuple[str, ...] = ()
     stored_transposed: bool = False
+    reads_last: bool = False
 
 
 _ROBERTA = Anatomy(
@@ -40,6 +42,7 @@ _LLAMA = Anatomy(
     embeddings=("embed_tokens",),
     layers="layers",
     attention=("q_proj", "v_proj"),
+    reads_last=True,
 )
 
 ANATOMIES = {
@@ -65,6 +68,7 @@ ANATOMIES = {
         layers="h",
         attention=("c_attn",),
         stored_transposed=True,
+        reads_last=True,
     ),
     "llama": _LLAMA,
     "mistral": _LLAMA,
@@ -132,9 +136,20 @@ def _adapters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _biases(model: nn.Module) -> list[nn.Parameter]:
-    if not any(name.endswith("bias") for name, _ in _body(model).named_parameters()):
+    if not any(name.endswith("bias") for name, _ in body_of(model).named_parameters()):
         raise ValueError(f"BitFit trains biases, and {type(model).__name__} has none; choose another strategy")
     return [p for name, p in model.named_parameters() if name.endswith("bias")]
+
+
+def still_parts(model: nn.Module, strategy: Strategy) -> list[nn.Module]:
+    """What runs without dropout in training because nothing above it could learn to live with it: the body of a head.
+
+    With the body as it is when the model is used, a text is the same to the head in every epoch.
+    """
+    if not isinstance(strategy, HeadOnly):
+        return []
+    above = anatomy_of(model).above
+    return [part for name, part in body_of(model).named_children() if name not in above]
 
 
 def rates(model: nn.Module, strategy: Strategy) -> dict[int, float]:
@@ -146,13 +161,22 @@ def rates(model: nn.Module, strategy: Strategy) -> dict[int, float]:
     if not isinstance(strategy, LayerDecay):
         return {}
     anatomy = anatomy_of(model)
-    body = _body(model)
+    body = body_of(model)
     stack = list(body.get_submodule(anatomy.layers).children())
     parts = [*reversed(stack), nn.ModuleList(body.get_submodule(name) for name in anatomy.embeddings)]
     found = {id(parameter): 1.0 for parameter in model.parameters()}
     for depth, part in enumerate(parts, start=1):
         found.update({id(parameter): strategy.factor**depth for parameter in part.parameters()})
     return found
+
+
+def head_of(model: nn.Module) -> list[nn.Parameter]:
+    """What stands above the body of a classifier, a pooler among it.
+
+    Raises:
+        ValueError: The parts of the model's architecture are not known.
+    """
+    return _head(model, anatomy_of(model))
 
 
 def _is_language_model(model: nn.Module) -> bool:
@@ -173,7 +197,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     return ANATOMIES[config.model_type]
 
 
-def _body(model: nn.Module) -> nn.Module:
+def body_of(model: nn.Module) -> nn.Module:
     """What holds embeddings and layers, below the head."""
     prefix: Any = model.base_model_prefix
     return model.get_submodule(prefix)
@@ -181,7 +205,7 @@ def _body(model: nn.Module) -> nn.Module:
 
 def _lower(model: nn.Module, anatomy: Anatomy, layers: int) -> list[nn.Parameter]:
     """Parameters of the embeddings and of the lowest layers."""
-    body = _body(model)
+    body = body_of(model)
     stack = list(body.get_submodule(anatomy.layers).children())
     if layers > len(stack):
         raise ValueError(f"cannot freeze {layers} layers; the model has {len(stack)}")
@@ -191,7 +215,7 @@ def _lower(model: nn.Module, anatomy: Anatomy, layers: int) -> list[nn.Parameter
 
 def _head(model: nn.Module, anatomy: Anatomy) -> list[nn.Parameter]:
     """Parameters above the body that the body does not share; tied output embeddings are the body's."""
-    body = _body(model)
+    body = body_of(model)
     above = {id(p) for name in anatomy.above if (part := getattr(body, name, None)) for p in part.parameters()}
     own = {id(p) for p in body.parameters()} - above
     return [p for p in model.parameters() if id(p) not in own]

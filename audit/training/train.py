@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 from audit.training.checkpoint import Checkpoint
 from audit.training.collate import Collator, Encoded, encode_examples
+from audit.training.features import FeatureCollator, Features, features_of, handing_on, have_features
 from audit.training.loop import fit
 from audit.training.privacy import privatize
 from audit.training.randomness import derived_seed
@@ -31,6 +33,7 @@ def train(
     checkpoint_dir: Path | None = None,
     checkpoint_minutes: float = 5.0,
     on_progress: Callable[[Progress], None] | None = None,
+    features: Features | None = None,
 ) -> TrainingResult:
     """Fine-tune a model on examples, with or without differential privacy.
 
@@ -48,6 +51,8 @@ def train(
         checkpoint_dir: Where an unfinished training is kept and found again; None for nowhere.
         checkpoint_minutes: Least time between two checkpoints.
         on_progress: Called after every step.
+        features: What the frozen body makes of the texts, for a training of the head alone; where silent, or where
+            they are of another body or other texts, it is computed here if the training sees each text at least once.
 
     Raises:
         ValueError: Something in the arguments cannot be trained, said before training starts.
@@ -59,17 +64,53 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(seed, "adapters"))
         with applied(model, spec.strategy):
-            setup = standard_setup(model, collate, spec, seed)
-            if privacy is not None:
-                setup = privatize(setup, privacy, examples.units)
-            checkpoint = None
-            if checkpoint_dir is not None:
-                fingerprint = _fingerprint(setup, encoded, examples.units, privacy)
-                checkpoint = Checkpoint(checkpoint_dir, fingerprint, 60 * checkpoint_minutes)
             before = _frozen_digest(model)
-            result = fit(setup, checkpoint=checkpoint, on_progress=on_progress)
+            with _reading_features(model, collate, spec, before, features) as batches:
+                setup = standard_setup(model, batches, spec, seed)
+                if privacy is not None:
+                    setup = privatize(setup, privacy, examples.units)
+                checkpoint = None
+                if checkpoint_dir is not None:
+                    fingerprint = _fingerprint(setup, encoded, examples.units, privacy)
+                    checkpoint = Checkpoint(checkpoint_dir, fingerprint, 60 * checkpoint_minutes)
+                result = fit(setup, checkpoint=checkpoint, on_progress=on_progress)
             untouched = None if isinstance(spec.strategy, Full) else before == _frozen_digest(model)
     return replace(result, frozen_untouched=untouched)
+
+
+def body_features(model: nn.Module, tokenizer: Any, examples: Examples, spec: TrainingSpec) -> Features:
+    """What the frozen body makes of texts, for any number of trainings of a head on some of them.
+
+    Args: as `train`; the spec must train the head of a classifier alone.
+    """
+    assert have_features(spec, model)
+    collate = Collator(encode_examples(tokenizer, examples, spec), model, tokenizer, spec, seed=0)
+    with applied(model, spec.strategy):
+        return features_of(model, collate, _frozen_digest(model))
+
+
+@contextmanager
+def _reading_features(
+    model: nn.Module, collate: Collator, spec: TrainingSpec, body: str, features: Features | None
+) -> Iterator[Collator]:
+    """The collator of hidden states where the head alone is trained, the model reading them; else that of the texts."""
+    encoded = collate.encoded
+    rows = None
+    if have_features(spec, model):
+        rows = features.of(encoded) if features is not None and features.body == body else None
+        if rows is None and _sees_everything(spec, len(encoded)):
+            features = features_of(model, collate, body)
+            rows = features.of(encoded)
+    if features is None or rows is None:
+        yield collate
+        return
+    with handing_on(model):
+        yield FeatureCollator(collate, features, rows, next(model.parameters()).dtype)
+
+
+def _sees_everything(spec: TrainingSpec, examples: int) -> bool:
+    """Whether as many examples are drawn as there are, so that a pass over all of them saves time."""
+    return spec.epochs >= 1 and (spec.max_steps is None or spec.max_steps * spec.batch_size >= examples)
 
 
 def _frozen_digest(model: nn.Module) -> str:
