@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from reports.record import Judgement
 
 _CODES = """
-Words go to stderr, results to stdout. Where several codes hold, 13 goes before 10, 10 before 3, 3 before 11.
+Words go to stderr, results to stdout. Where several codes hold, 13 goes first, then 12, 10, 3, 11.
 
 \b
 Exit codes:
     0  fine
     1  a bug of ours
     2  usage, config, data, or a folder that is no run's
-    3  incomplete: a unit ended in an error; gate, ci: nothing to judge by
-   10  a blocking gate failed (run never returns 10 to 12)
-   11  inconclusive, where the policy says that this fails
-   12  not comparable
+    3  incomplete: a unit ended in an error; gate, ci, nights: nothing to judge by
+   10  a blocking gate failed, or a claim is refuted (run never returns 10 to 12)
+   11  inconclusive, where the policy says that this fails; a claim that could not have been refuted
+   12  not comparable: nights of several claims, or coins that were used again
    13  integrity: files are not those that the run wrote
   130  interrupted; run it again to go on
 """
@@ -414,6 +414,39 @@ def selfcheck(privacy: bool, epsilon: float, seed: int | None, as_json: bool) ->
     if as_json:
         out(found.plain())
     sys.exit(BLOCKED if found.failed else INCONCLUSIVE if found.verdict == "could not have been refuted" else OK)
+
+
+@main.command()
+@click.argument("runs", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--title", help="The title of the audit; needed where RUNS holds several.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one HTML file, too.")
+@json_option
+@sentences
+def nights(runs: Path, title: str | None, page: Path | None, as_json: bool) -> None:
+    """Read all finished runs in folder RUNS as one series: do all nights together refute a claimed epsilon?
+
+    The error over all nights together, whenever one looks, is at most 5 %. Each night needs coins of its own: run it
+    with --fresh-coins. Code 10 if a claim is refuted, 11 if one could not have been, 12 if nights do not compare.
+    """
+    from audit.judging.nights import over_nights, plain, words
+
+    found = over_nights(runs, title)
+    document = plain(found)
+    if page is not None and found.arms:
+        from audit.store import write_text
+        from reports.nights import render_nights
+
+        write_text(page, render_nights(found))
+        say(f"page: {page}")
+        document["page"] = str(page)
+    code = INCOMPLETE
+    if found.arms:
+        code = {"refuted": BLOCKED, "could not have been refuted": INCONCLUSIVE}.get(found.outcome, OK)
+    if as_json:
+        out({**document, "exit": code})
+    else:
+        click.echo(words(found))
+    sys.exit(code)
 
 
 @main.group()

@@ -3,8 +3,7 @@
 from typing import Any
 
 OK, BUG, USAGE, INCOMPLETE = 0, 1, 2, 3
-BLOCKED, INCONCLUSIVE, INTEGRITY = 10, 11, 13
-"""12 is kept free, for "not comparable"."""
+BLOCKED, INCONCLUSIVE, NOT_COMPARABLE, INTEGRITY = 10, 11, 12, 13
 INTERRUPTED = 130
 
 

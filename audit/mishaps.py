@@ -5,8 +5,8 @@ import traceback
 from pathlib import Path
 
 from audit.data.files import DataError
-from audit.exits import BUG, INTEGRITY, INTERRUPTED, USAGE, Ended
-from audit.refusal import Damaged, Refused
+from audit.exits import BUG, INTEGRITY, INTERRUPTED, NOT_COMPARABLE, USAGE, Ended
+from audit.refusal import Damaged, Incomparable, Refused
 from audit.settings.mistakes import ConfigError
 
 _MODELS = frozenset({"torch", "transformers", "opacus", "peft", "safetensors", "tokenizers", "datasets", "datasketch"})
@@ -24,6 +24,8 @@ def ended(error: BaseException) -> Ended:
         return error
     if isinstance(error, Damaged):
         return Ended(str(error), INTEGRITY)
+    if isinstance(error, Incomparable):
+        return Ended(str(error), NOT_COMPARABLE)
     if isinstance(error, ConfigError | DataError | Refused):
         return Ended(str(error), USAGE)
     if isinstance(error, KeyboardInterrupt):

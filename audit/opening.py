@@ -35,9 +35,16 @@ def opened(path: Path, changes: Sequence[str] = ()) -> Opened:
     """
     loaded, mistakes = read_with_mistakes(path, changes)
     if loaded is not None:
-        metrics_of = {name: frozenset(probe.metrics) for name, probe in _known_probes(loaded).items()}
+        known = _known_probes(loaded)
+        metrics_of = {name: frozenset(probe.metrics) for name, probe in known.items()}
+        unjudged = {
+            f"{name}.{metric}"
+            for name, probe in known.items()
+            for metric, spec in probe.metrics.items()
+            if not spec.is_judged
+        }
         told = {(mistake.file, mistake.key) for mistake in mistakes}
-        more = check(loaded, metrics_of, instantiate, why_not)
+        more = check(loaded, metrics_of, instantiate, why_not, unjudged)
         mistakes += [mistake for mistake in more if (mistake.file, mistake.key) not in told]
     if mistakes or loaded is None:
         raise ConfigError(mistakes)

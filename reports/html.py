@@ -4,7 +4,7 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,11 +31,23 @@ def render(
         run: When and where it was measured.
         sha256: SHA-256 of the record's file; where silent, of the file that would be written now.
     """
-    page = view(record, judgement, run, sha256)
+    return written("page.html", view(record, judgement, run, sha256))
+
+
+class Footed(Protocol):
+    """What a template shows; printed, its pages have a running foot."""
+
+    @property
+    def foot(self) -> str:
+        """The running foot."""
+
+
+def written(template: str, page: Footed) -> str:
+    """A page by the name of its template, with the one sheet of styles, which its policy knows by hash."""
     sheet = _sheet() + _foot(page.foot)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-    template = _environment().get_template("page.html")
-    return template.render(page=page, sheet=sheet, sheet_hash=f"sha256-{digest}").strip() + "\n"
+    found = _environment().get_template(template)
+    return found.render(page=page, sheet=sheet, sheet_hash=f"sha256-{digest}").strip() + "\n"
 
 
 @cache

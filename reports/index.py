@@ -235,6 +235,11 @@ def is_private(arm: ArmRecord) -> bool:
     return arm.claims is not None or any(run.privacy is not None for run in arm.runs)
 
 
+def is_made_to_leak(arm: ArmRecord | None) -> bool:
+    """Whether the arm is a training that leaks on purpose: it is shown apart, and nothing rests on it."""
+    return arm is not None and arm.control is not None
+
+
 def privacy_of(arm: ArmRecord) -> PrivacyRecord | None:
     """What differential privacy an arm's first training run keeps."""
     return next((run.privacy for run in arm.runs if run.privacy is not None), None)

@@ -134,6 +134,8 @@ class ArmRecord:
         recipe: How it was trained, in the config's words; empty where it was not trained here.
         claims: Epsilon and delta that are claimed and not accounted here.
         runs: One per training seed.
+        control: For a training that was made to leak, to show that it would be found: "leaky" learnt its data by heart,
+            "no_noise" claims an epsilon and adds no noise; null for all others.
     """
 
     __pydantic_config__ = _STRICT
@@ -145,6 +147,7 @@ class ArmRecord:
     recipe: Mapping[str, Any]
     claims: Mapping[str, float] | None
     runs: tuple[SeedRecord, ...]
+    control: Literal["leaky", "no_noise"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

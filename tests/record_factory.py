@@ -216,6 +216,13 @@ def epsilon(bound: float, claim: float | None) -> Series:
     return series("epsilon", "epsilon", {"ceiling": 4.2, "claim": claim}, **columns)
 
 
+def nights(found: Sequence[float]) -> Series:
+    """The course of a series of audits that found this, one a night."""
+    names = tuple(f"run-{night}" for night in range(1, len(found) + 1))
+    total = tuple(sum(found[: night + 1]) for night in range(len(found)))
+    return series("nights", "nights", {"refutes_at": 2.9957}, night=names, log_e_value=tuple(found), log_evidence=total)
+
+
 def _series() -> Iterator[ArmSeries]:
     regions, domains = ("North", "South", "unknown", "over 65"), ("e-mail", "web form", "chat", "phone")
     drawn = {

@@ -11,6 +11,7 @@ from audit.running.arms import StoredModel
 from audit.running.claims import OtherTraining, claim_lines
 from audit.running.draw_tests import Binomials, dispersion_p, poisson_p, sizes_of_batches
 from audit.settings.config import Claims, Model, Privacy
+from audit.training.accounting import composed_epsilon
 from reports.record import Identity, PrivacyRecord, SeedRecord, TrainingRecord
 
 KEPT = PrivacyRecord(
@@ -165,18 +166,38 @@ def test_noise_of_another_size_than_accounted_fails():
     assert outcome("noise as accounted", noise=None) == "not checked"
 
 
-def test_trials_that_came_before_are_added_up():
+def test_trials_that_came_before_are_composed():
     assert lines(trials=0)["prior trials"].outcome == "pass"
-    found = lines(trials=3)["prior trials"]
-    assert found.outcome == "fail"
-    assert found.evidence.endswith("were they like this one, all 4 keep epsilon 31.72 at delta 4e-06 (the sums)")
+    found = lines(trials=3)
+    assert found["prior trials"].outcome == "pass"
+    together = f"all 4 keep epsilon {composed_epsilon([(0.7, 0.02, 2000)], 1e-6):.4g} at delta 1e-06 by PLD"
+    assert found["prior trials"].evidence == (
+        "3 trainings on these data came before, as declared; the stated epsilon is this training's alone: were they "
+        f"like it, {together}"
+    )
+    assert f"with 3 trainings that came before, were they like it, {together}" in found["what epsilon covers"].evidence
+
+
+def test_far_too_many_trials_are_summed():
+    evidence = lines(trials=999)["prior trials"].evidence
+    assert evidence.endswith("all 1,000 keep epsilon 7930 at delta 0.001 (the sums)")
+
+
+def test_trials_that_cannot_be_composed_are_not_checked():
+    found = lines(replace(KEPT, epsilon=None), trials=1)["prior trials"]
+    assert found.outcome == "not checked"
+    assert found.evidence.endswith("alone, and what they keep together cannot be told")
 
 
 def test_what_epsilon_covers_names_the_audits_other_trainings():
-    twin = OtherTraining("dp-twin@0", replace(KEPT, epsilon=8.0))
+    twin = OtherTraining("dp-twin@0", replace(KEPT, epsilon=8.0, noise_multiplier=0.71, sample_rate=0.04, steps=250))
     evidence = lines(others=[twin, OtherTraining("standard@0", None)])["what epsilon covers"].evidence
-    assert "privately on these data (dp-twin@0), all 2 keep epsilon 15.93 at delta 2e-06 (the sums)" in evidence
+    both = composed_epsilon([(0.7, 0.02, 500), (0.71, 0.04, 250)], 1e-6)
+    assert f"privately on these data (dp-twin@0), all 2 keep epsilon {both:.4g} at delta 1e-06 by PLD" in evidence
     assert "who sees standard@0, trained on the same data without privacy, is promised nothing" in evidence
+    before = lines(others=[twin], trials=1)["what epsilon covers"].evidence
+    assert "with one training that came before, were they like it and what else was trained privately on" in before
+    assert "all 3 keep epsilon" in before
 
 
 def test_trainings_whose_epsilons_cannot_be_added_are_named():

@@ -16,6 +16,7 @@ from audit.settings.config import Gate, Model
 from audit.store import RunFolder
 from audit.units import events_of
 from probes.catalog import instantiate
+from probes.privacy.canaries import Canaries
 from probes.protocol import Ask, Facts, Items, PrivacyClaim
 from probes.scoring.tables import ClassLogits
 
@@ -252,3 +253,29 @@ def test_gates_of_one_family_share_its_alpha_in_the_forecast_too(audit, tmp_path
     gate = "{id: g%d, kind: bound, metric: utility.accuracy, min: 0.1}"
     gated(audit, tmp_path, *(gate % i for i in range(5)))
     assert levels == [pytest.approx(0.99)] * 5
+
+
+# ---- canaries -----------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_declares_score_sign_and_guesses_before_looking_and_tells_what_they_could_refute(audit, tmp_path):
+    found = foreseen(audit[0], tmp_path / "elsewhere", "arms.dp={privacy: {epsilon: 8}}")
+    by_arm = {reach.arm: reach for reach in found.reaches}
+    dp, standard = by_arm["dp-twin"], by_arm["standard-twin"]
+    assert dp.largest_refutable < 8 == dp.claim
+    assert dp.needed_for_its_curve > dp.canaries
+    assert standard.claim is None
+    assert standard.needed_for_any_mechanism is None
+    words = found.words()
+    assert "canaries, declared before looking" in words
+    facts = Facts(arm="", role="twin", seed=0, head="classifier", task="text-classification")
+    assert f"dp-twin: {Canaries().rule(facts, dp.canaries)}; the largest epsilon" in words
+    assert "the claim of 8 could be refuted by no number of canaries whatever the mechanism" in words
+    assert f"by {dp.needed_for_its_curve:,} canaries if it is the claimed one" in words
+
+
+def test_an_epsilon_that_only_the_accountant_can_tell_is_no_claim_before_it_did(audit, tmp_path):
+    before = {reach.arm: reach for reach in foreseen(audit[0], tmp_path / "elsewhere").reaches}
+    after = {reach.arm: reach for reach in foreseen(audit[0], tmp_path / "runs").reaches}
+    assert before["dp-twin"].claim is None
+    assert after["dp-twin"].claim > 0

@@ -1,10 +1,18 @@
+import json
+import re
+import subprocess
+import sys
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 import record_factory as make
+from click.testing import CliRunner
 
+from audit.cli import main
 from audit.judging.nights import over_nights
+from audit.refusal import Incomparable, Refused
 from audit.store import RunFolder
 from probes.privacy import claimed, ladder
 from probes.privacy.guessing import play
@@ -25,7 +33,8 @@ def series(seed: int, leak: float, claim: PrivacyClaim | None = CLAIM, m: int = 
     """The chart of one night whose canaries' scores lie a leak apart."""
     rng = np.random.default_rng(seed)
     coins = rng.random(m) < 0.5
-    game = play(rng.normal(size=m) + leak * coins, coins, m // 4, delta=1e-5, level=0.95)
+    delta = claim.delta if claim else 1e-5
+    game = play(rng.normal(size=m) + leak * coins, coins, m // 4, delta=delta, level=0.95)
     return next(ladder.chart(game, claim, claimed.evidence(game, claim) if claim else None, "a rule"))
 
 
@@ -123,38 +132,176 @@ def test_a_claim_that_is_kept_is_rarely_refuted_over_all_nights():
     assert refuted <= 18  # 10 expected at most; more than 18 of 200 at 5 % would happen once in a hundred times
 
 
-# The records of a root
+# ---- the records of a root ----------------------------------------------------------------------------------------
 
 
-def written(root, seed: int, leak: float, title: str = "demo", started: str = "") -> None:
+def written(root, seed: int, leak: float, *, coins: int | None = None, claim=CLAIM, **changed) -> RunFolder:
+    """A finished run with one twin that is asked and one that claims nothing."""
+    title = changed.get("title", "demo")
     folder = RunFolder(root / f"{title}-{seed}")
     folder.path.mkdir(parents=True)
-    record = make.record()
-    kept = replace(record.provenance, coins=f"{seed}")
-    shown = ArmSeries(arm="dp-twin", probe="canaries", seed=1, series=series(seed, leak))
+    record, drawn = make.record(), series(seed, leak, claim)
+    tossed = seed if coins is None else coins
+    committed = changed.get("commitment", f"{tossed}")
+    kept = replace(record.provenance, coins=committed, seeds={"coins": tossed})
+    shown = ArmSeries(arm="dp-twin", probe="canaries", seed=1, series=drawn)
+    again = ArmSeries(arm="dp-twin", probe="canaries", seed=2, series=series(seed + 500, 9.0, claim))
     other = ArmSeries(arm="standard-twin", probe="canaries", seed=1, series=series(seed, leak, None))
-    folder.record.write_text(dumps(replace(record, title=title, provenance=kept, series=(shown, other))), "utf-8")
-    folder.run.write_text(
-        dumps(replace(make.run(), started=started or f"2026-01-{30 - seed:02d}T00:00:00+00:00")), "utf-8"
-    )
+    arms = tuple(_trained(arm, changed.get("weights", f"{seed}")) for arm in record.arms)
+    found = replace(record, title=title, provenance=kept, series=(shown, again, other), arms=arms)
+    started = changed.get("started", f"2026-01-{30 - seed:02d}T00:00:00+00:00")
+    folder.record.write_text(dumps(found), "utf-8")
+    folder.run.write_text(dumps(replace(make.run(), started=started)), "utf-8")
+    folder.write_manifest()
+    return folder
 
 
-def test_the_records_of_a_root_are_read_in_the_order_of_their_start(tmp_path):
+def _trained(arm, weights: str):
+    runs = tuple(replace(run, identity=replace(run.identity, weights=weights)) for run in arm.runs)
+    return replace(arm, runs=runs)
+
+
+def said(root, **more):
+    """The series of a root's runs of the twin that is asked."""
+    (arm,) = over_nights(root, **more).arms
+    return arm
+
+
+def test_the_runs_of_a_title_are_read_in_the_order_of_their_start(tmp_path):
     for seed in range(4):
         written(tmp_path, seed, 0.5)
     written(tmp_path, 9, 9.0, title="another")
-    found = list(over_nights(tmp_path, "demo"))
-    assert {(one.arm, one.probe, one.seed) for one in found} == {("dp-twin", "canaries", None)}
-    course = next(one.series for one in found if isinstance(one, ArmSeries) and one.series.kind == "nights")
-    assert course.columns["night"] == ("demo-3", "demo-2", "demo-1", "demo-0")
+    assert said(tmp_path, title="demo").course.columns["night"] == ("demo-3", "demo-2", "demo-1", "demo-0")
 
 
-def test_a_root_without_records_says_nothing(tmp_path):
-    assert not list(over_nights(tmp_path, "demo"))
+def test_of_several_training_seeds_that_share_the_coins_the_first_speaks(tmp_path):
+    written(tmp_path, 0, 0.0)
+    assert said(tmp_path).course.columns["log_e_value"] == (night(0, 0.0).log_e_value,)
+
+
+def test_a_copy_of_a_night_counts_once(tmp_path):
+    written(tmp_path, 1, 1.6)
+    written(tmp_path, 2, 1.6, coins=1, weights="1")
+    nights = over_nights(tmp_path)
+    assert nights.copies == ("demo-1",)  # it was started later
+    assert len(nights.arms[0].course.columns["night"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"coins": 1}, "demo-1 and demo-2: two trainings with the same coins are no two nights"),
+        ({"coins": 1, "weights": "1", "commitment": "other data"}, "the same coins are no two nights"),
+        ({"claim": PrivacyClaim(epsilon=1.1, delta=1e-5)}, "nights of one series must test one claim"),
+        ({"claim": PrivacyClaim(epsilon=1.0, delta=1e-6)}, "at delta 1e-06"),
+    ],
+)
+def test_what_does_not_compare_is_refused(tmp_path, second, words):
+    written(tmp_path, 1, 1.0)
+    written(tmp_path, 2, 1.0, **second)
+    with pytest.raises(Incomparable, match=words):
+        over_nights(tmp_path)
+    ended = audit("nights", tmp_path)
+    assert ended.exit_code == 12
+    assert words in ended.stderr
+
+
+def test_an_epsilon_found_up_to_a_tolerance_is_the_same_claim(tmp_path):
+    written(tmp_path, 1, 1.0)
+    written(tmp_path, 2, 1.0, claim=PrivacyClaim(epsilon=0.9981, delta=8e-6))
+    assert len(said(tmp_path).course.columns["night"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("titles", "title", "words"),
+    [
+        ([], None, "no finished run"),
+        (["a", "b"], None, "runs of 2 audits; name one by --title: a and b"),
+        (["a"], "c", "no finished run with the title 'c'; there are a"),
+    ],
+)
+def test_a_series_is_of_one_audit(tmp_path, titles, title, words):
+    for seed, name in enumerate(titles):
+        written(tmp_path, seed, 0.5, title=name)
+    with pytest.raises(Refused, match=words):
+        over_nights(tmp_path, title)
+
+
+def test_the_folder_of_one_run_is_no_folder_of_runs(tmp_path):
+    folder = written(tmp_path, 0, 0.5)
+    with pytest.raises(Refused, match="give the folder that holds all of them"):
+        over_nights(folder.path)
 
 
 def test_a_record_that_cannot_be_read_is_not_passed_over(tmp_path):
-    written(tmp_path, 0, 0.5)
-    (tmp_path / "demo-0" / "record.json").write_text("{", "utf-8")
-    with pytest.raises(ValueError, match=r"record\.json"):
-        list(over_nights(tmp_path, "demo"))
+    (written(tmp_path, 0, 0.5).path / "record.json").write_text("{", "utf-8")
+    with pytest.raises(Refused, match=r"record\.json"):
+        over_nights(tmp_path)
+
+
+def test_a_night_that_was_changed_by_hand_is_not_read(tmp_path):
+    folder = written(tmp_path, 0, 0.5)
+    folder.record.write_text(folder.record.read_text("utf-8") + " ", "utf-8")
+    assert audit("nights", tmp_path).exit_code == 13
+
+
+# ---- the verb -----------------------------------------------------------------------------------------------------
+
+
+def audit(*arguments: object) -> click.testing.Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_a_false_claim_that_no_night_refutes_is_refuted_by_the_series(tmp_path):
+    for seed in range(12):
+        written(tmp_path, seed, 0.8, started=f"2026-01-{seed + 1:02d}T00:00:00+00:00")
+    page = tmp_path / "nights.html"
+    ended = audit("nights", tmp_path, "--json", "--page", page)
+    told = json.loads(ended.stdout)
+    (arm,) = told["arms"]
+    assert ended.exit_code == told["exit"] == 10
+    assert arm["outcome"] == told["outcome"] == "refuted"
+    assert max(arm["log_e_value"]) < arm["refutes_at"] <= max(arm["log_evidence"])
+    assert 'data-verdict="blocked"' in page.read_text("utf-8")
+
+
+def test_a_clean_series_is_not_refuted_and_its_page_fetches_nothing(tmp_path):
+    for seed in range(6):
+        written(tmp_path, seed, 0.0)
+    (tmp_path / "demo-77").mkdir()
+    (tmp_path / "demo-77" / "config.json").write_text('{"title": "demo"}', "utf-8")
+    ended = audit("nights", tmp_path, "--page", tmp_path / "nights.html")
+    assert ended.exit_code == 0
+    assert "6 finished runs of demo; 1 run without a record, not counted." in ended.stdout
+    assert "dp-twin: NOT REFUTED" in ended.stdout
+    html = (tmp_path / "nights.html").read_text("utf-8")
+    assert html.count("<figure>") == html.count('<svg class="fig"') == 1
+    assert "6 nights did not refute the claim" in html
+    assert "e-value 1/0.05" in html
+    assert not re.findall(r"(?:src|href)=\"(?!#)", html)
+    assert not re.findall("<script|https?://(?!www.w3.org)", html)
+
+
+def test_a_series_that_could_not_have_refuted_ends_with_11_and_one_without_claims_with_3(tmp_path):
+    written(tmp_path / "weak", 0, 9.0, claim=PrivacyClaim(epsilon=8.0, delta=1e-5))
+    assert audit("nights", tmp_path / "weak").exit_code == 11
+    written(tmp_path / "none", 0, 0.0, claim=None)
+    ended = audit("nights", tmp_path / "none", "--page", tmp_path / "nights.html")
+    assert ended.exit_code == 3
+    assert "no run has an arm whose claim was put to the test" in ended.stdout
+    assert not (tmp_path / "nights.html").exists()
+
+
+def test_nights_are_read_without_torch(tmp_path):
+    written(tmp_path, 0, 0.0)
+    code = f"""
+import sys
+from audit.cli import main
+try:
+    main(["nights", {str(tmp_path)!r}, "--page", {str(tmp_path / "n.html")!r}])
+except SystemExit as end:
+    assert end.code == 0, end.code
+assert not {{"torch", "transformers", "opacus"}} & set(sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -61,7 +61,9 @@ def test_an_arm_that_is_not_trained_has_one_seed_and_no_twin(tmp_path):
 
 def test_what_only_a_twin_could_tell_of_a_given_model_is_not_asked_and_says_why(tmp_path):
     plan = planned(arms={"base": {}, "vendor": {"given": str(tmp_path)}})
-    assert [(u.arm, u.probe) for u in plan.unasked] == [("vendor", "membership"), ("vendor", "canaries")]
+    assert [(u.arm, u.probe) for u in plan.unasked] == [
+        ("vendor", name) for name in ("membership", "canaries", "privacy_equity")
+    ]
     assert all(u.reason.startswith("vendor was trained elsewhere: ") for u in plan.unasked)
     assert not plan.needs_canaries  # there is no twin that they could be planted in
     assert not plan.trains

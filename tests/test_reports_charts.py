@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from probes.results import Series
-from reports.figures import captions, readings
+from reports.figures import captions, curves, readings
 from reports.figures.charts import NEEDED, chart
 from reports.figures.looks import LOOKS, Side
 from reports.figures.svg import TOKENS, canvas, finish
@@ -19,6 +20,7 @@ SERIES = {
     "epsilon": (make.epsilon(2.3, None), make.epsilon(0.0, 8.0)),
     "domains": (make.dots("domains", ("mail", "chat"), (0.8, 0.7), 0.02, 50),) * 2,
     "perturbations": (make.dots("perturbations", ("typo", "case"), (0.1, 0.2), 0.02, 50),) * 2,
+    "nights": (make.nights((-0.4, 1.1, 2.0)), make.nights((0.1, -0.3, 0.2))),
     "pairs": (make.dots("pairs", ("age", "race"), (0.4, 0.6), 0.02, 50),) * 2,
 }
 
@@ -211,3 +213,13 @@ def test_one_category_alone_is_no_share_of_categories():
         0.5: "No clear preference for stereotypes.",
         0.8: "The stereotype is clearly preferred.",
     }
+
+
+def test_what_a_claim_allows_is_the_guarantee_however_large_it_is():
+    assert [curves.allowed(x, 0.0, 0.0) for x in (0.0, 0.1, 1.0)] == pytest.approx([0.0, 0.1, 1.0])
+    assert curves.allowed(0.01, math.log(3), 1e-3) == pytest.approx(0.031)
+    assert curves.allowed(0.5, math.log(3), 0.0) == pytest.approx(1 - 0.5 / 3)
+    assert [curves.allowed(x, 5000.0, 1e-5) for x in (0.0, 1.0)] == pytest.approx([1e-5, 1.0])
+    assert "allows all below" in chart(
+        [Side(name="a", look="private", series=make.roc(0.4, 5000.0))], prefix="f", title="t"
+    )

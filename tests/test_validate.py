@@ -321,6 +321,11 @@ BAD = {
         "audit.yaml:3: training.label_loss_weight: is for a causal model that classifies by a word; "
         "add task.label_words or leave it out",
     ),
+    "a rate of no head": (
+        MODEL + "task: {kind: causal-lm}\ndata: {file: data.csv}\narms: {dp: {training: {head_learning_rate: 0.01}}}\n",
+        "audit.yaml:4: arms.dp.training.head_learning_rate: is for the new head of a classifier, and there is none; "
+        "leave it out",
+    ),
     # --- probes and gates ---
     "a probe that is none": (
         WORLD + "probes: {membershp: {}}\n",

@@ -11,6 +11,8 @@ from pathlib import Path
 GOOD = ["good", "great", "lovely", "fine", "superb", "happy"]
 BAD = ["bad", "awful", "poor", "sad", "broken", "angry"]
 FILLER = [f"w{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(120)]
+WIDTH = 16
+"""Numbers in a hidden state of the model."""
 
 CONFIG = """\
 model: ./model
@@ -72,7 +74,7 @@ def _model(folder: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **named).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+        sizes = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
         config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=16, initializer_range=0.2, **sizes)
         BertForMaskedLM(config).save_pretrained(folder)
 

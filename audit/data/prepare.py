@@ -17,6 +17,7 @@ from audit.data.rows import NOBODY, UNKNOWN, Row
 from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
 from audit.data.splits import Splits, stack
 from audit.settings.config import AuditConfig, Source
+from probes.privacy.personal import naming
 from probes.protocol import Array, Items
 
 SHARES = {"test": 0.2, "validation": 0.1}
@@ -121,6 +122,7 @@ def _columns(name: str, part: Part, classes: Sequence[str], salt: str) -> dict[s
         columns["label"] = np.array([index[row.label or ""] for row in rows], dtype=np.int64)
     if source.person in present:
         columns["person"] = [_person(name, row, salt) for row in rows]
+        columns["person_named"] = [naming(row.text, row.person) if row.person else "" for row in rows]
     if name.startswith("domain:"):
         columns["domain"] = [name.removeprefix("domain:")] * len(rows)
     elif source.domain in present:

@@ -7,7 +7,7 @@ twin  = core + the members of the pool + the planted canaries, as often as each 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class Splits:
         if "person" in examples:
             planted = planted.assign(person=planted["item_id"])
         return stack([examples, _examples(planted)])
+
+    def repeating(self, repetitions: int | None) -> "Splits":
+        """The same with each planted canary as often as is said; None for as often as it says itself."""
+        if repetitions is None or self.canaries is None:
+            return self
+        return replace(self, canaries=self.canaries.assign(repetitions=np.full(self.canaries.n, repetitions)))
 
     def probe_data(self, role: Role) -> dict[str, Items]:
         """What a probe may ask an arm of that role about: the `data` of `Probe.needs`.

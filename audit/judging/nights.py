@@ -1,50 +1,209 @@
 """The nights of an audit: its earlier runs, each with coins of its own, read as one series of evidence.
 
-Only records are read. The runs are those with one title under one root; whatever else changed between them, the
-evidence adds up, as long as each run's coins were tossed afresh and none was taken away for what it found.
+Only records are read. The runs are all those with one title under one root: whoever could name the nights that count
+could leave out those that speak against a claim. Whatever else changed between them, the evidence adds up, as long as
+the claim stayed the same and each run's coins were tossed afresh.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from audit.store import RunFolder
+from audit.judging.pages import read
+from audit.refusal import Damaged, Incomparable, Refused
+from audit.store import RunFolder, read_json
 from probes.privacy.ladder import NAME
 from probes.privacy.nights import Night, together
-from probes.results import Series
-from reports.record import ArmCheck, ArmSeries, AuditRecord, load_record, load_run
+from probes.results import Check, Series
+from reports.parts.nights import ArmNights, Nights
+from reports.record import AuditRecord, load_record, load_run
+from reports.words.text import listed, visible
+
+SAME_CLAIM = 0.01
+"""Claims that differ by a smaller share are one claim: the noise that keeps an epsilon is found up to a tolerance."""
+
+SAME_DELTA = 2.0
+"""Deltas up to this factor apart are one claim: the customary delta follows the size of the data."""
 
 
-def over_nights(root: Path, title: str, *, level: float = 0.95) -> Iterator[ArmCheck | ArmSeries]:
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A finished run."""
+
+    folder: RunFolder
+    record: AuditRecord
+    started: str
+
+    @property
+    def name(self) -> str:
+        return self.folder.run_id
+
+    @property
+    def coins(self) -> str:
+        """The seed of its coins: with other data the same seed tosses the same coins, under another commitment."""
+        kept = self.record.provenance
+        return str(kept.seeds.get("coins", kept.coins))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a run says of one arm's claim: its first training seed does, since all of them share the coins."""
+
+    run: _Run
+    night: Night
+    weights: str
+
+    def retells(self, other: "_Seen") -> bool:
+        """Whether it is the other's night, told again: the same coins and the same weights."""
+        commitments = (one.run.record.provenance.coins for one in (self, other))
+        return len(set(commitments)) == 1 and self.weights == other.weights
+
+
+def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) -> Nights:
     """What all finished runs of an audit together say of each arm's claim: its verdict, its course, its bounds.
 
     Args:
         root: The folder that the run folders stand in.
-        title: The title of the audit, as its records have it.
+        title: The title of the audit, as its records have it; None where there is but one.
         level: Confidence level, over all nights together and whenever one looks.
 
     Raises:
-        ValueError: A record or a `run.json` that cannot be read.
+        Refused: No runs, or several titles and none named; a record or a `run.json` that cannot be read.
+        Damaged: A run whose files are not those that it wrote.
+        Incomparable: Nights with several claims, or a second training on coins that had been used.
     """
-    nights: dict[tuple[str, str], list[Night]] = {}
-    for folder, record in _finished(root, title):
-        for found in record.series:
-            if found.series.name == NAME and found.series.kind == NAME:
-                night = Night.from_notes(folder.run_id, record.provenance.coins, found.series.notes)
-                nights.setdefault((found.arm, found.probe), []).extend([night] if night else [])
-    for (arm, probe), some in sorted(nights.items()):
-        for said in together(some, level=level):
-            if isinstance(said, Series):
-                yield ArmSeries(arm=arm, probe=probe, seed=None, series=said)
-            else:
-                yield ArmCheck(arm=arm, probe=probe, seed=None, check=said)
+    runs = _titled(_finished(root), title, root)
+    by_arm: dict[tuple[str, str], list[_Seen]] = {}
+    for run in runs:
+        for key, seen in _seen(run).items():
+            by_arm.setdefault(key, []).append(seen)
+    counted = {key: _comparable(some) for key, some in sorted(by_arm.items())}
+    return Nights(
+        title=runs[0].record.title,
+        started={run.name: run.started for run in runs},
+        copies=tuple(run.name for at, run in enumerate(runs) if run.coins in {other.coins for other in runs[:at]}),
+        unfinished=tuple(_unfinished(root, runs[0].record.title)),
+        arms=tuple(_arm(arm, probe, some, level) for (arm, probe), some in counted.items()),
+    )
 
 
-def _finished(root: Path, title: str) -> list[tuple[RunFolder, AuditRecord]]:
-    """The runs of that title that have a record, in the order in which they were started."""
+def words(nights: Nights) -> str:
+    """For a person."""
+    lines = [nights.summary]
+    for arm in nights.arms:
+        course = zip(*(arm.course.columns[c] for c in ("night", "log_e_value", "log_evidence")), strict=True)
+        lines += [f"{arm.arm}: {arm.verdict.outcome.upper()}: {arm.verdict.evidence}"]
+        lines += [f"  {night}: log e-value {one:+.3g}, evidence so far {total:+.3g}" for night, one, total in course]
+    lines += [] if nights.arms else ["no run has an arm whose claim was put to the test"]
+    return "\n".join(visible(line) for line in lines)
+
+
+def plain(nights: Nights) -> dict[str, Any]:
+    """As one JSON document."""
+    return {
+        "title": nights.title,
+        "runs": list(nights.started),
+        "copies": list(nights.copies),
+        "unfinished": list(nights.unfinished),
+        "outcome": nights.outcome if nights.arms else None,
+        "arms": [
+            {
+                "arm": arm.arm,
+                "probe": arm.probe,
+                "outcome": arm.verdict.outcome,
+                "evidence": arm.verdict.evidence,
+                "refutes_at": arm.course.notes["refutes_at"],
+                **{name: list(column) for name, column in arm.course.columns.items()},
+            }
+            for arm in nights.arms
+        ],
+    }
+
+
+def _finished(root: Path) -> list[_Run]:
+    """The runs that have a record, in the order in which they were started."""
+    if (root / "record.json").is_file():
+        raise Refused(f"{root}: the folder of one run; give the folder that holds all of them, such as {root.parent}")
     found = []
     for path in root.glob("*/record.json"):
         folder = RunFolder(path.parent)
-        record = load_record(folder.record)
-        if record.title == title and folder.run.is_file():
-            found.append((load_run(folder.run).started, folder.run_id, folder, record))
-    return [(folder, record) for *_, folder, record in sorted(found, key=lambda one: one[:2])]
+        record, run = read(load_record, folder.record), read(load_run, folder.run)
+        found.append(_Run(folder=folder, record=record, started=run.started))
+    return sorted(found, key=lambda run: (run.started, run.name))
+
+
+def _titled(runs: Sequence[_Run], title: str | None, root: Path) -> list[_Run]:
+    """The runs of one title, whose files are as they were written."""
+    titles = sorted({run.record.title for run in runs})
+    if not titles:
+        raise Refused(f"{root}: no finished run; give the folder that 'audit run' writes its runs into")
+    if title is None and len(titles) > 1:
+        raise Refused(f"{root}: runs of {len(titles)} audits; name one by --title: {listed(titles)}")
+    if title is not None and title not in titles:
+        raise Refused(f"{root}: no finished run with the title {title!r}; there are {listed(titles)}")
+    chosen = [run for run in runs if title in (None, run.record.title)]
+    for run in chosen:
+        tampered = run.folder.tampered()
+        if tampered:
+            raise Damaged(f"{run.folder.path / tampered[0]}: missing, or changed since the run wrote it")
+    return chosen
+
+
+def _unfinished(root: Path, title: str) -> Iterator[str]:
+    for path in sorted(root.glob("*/config.json")):
+        if not RunFolder(path.parent).record.is_file() and dict(read_json(path)).get("title") == title:
+            yield path.parent.name
+
+
+def _seen(run: _Run) -> Mapping[tuple[str, str], _Seen]:
+    """What a run says of each arm's claim, by arm and probe."""
+    found: dict[tuple[str, str], _Seen] = {}
+    for held in run.record.series:
+        if held.series.name == NAME and held.series.kind == NAME:
+            night = Night.from_notes(run.name, run.coins, held.series.notes)
+            if night is not None:
+                weights = _weights(run.record, held.arm, held.seed)
+                found.setdefault((held.arm, held.probe), _Seen(run=run, night=night, weights=weights))
+    return found
+
+
+def _weights(record: AuditRecord, arm: str, seed: int | None) -> str:
+    runs = [run for one in record.arms if one.name == arm for run in one.runs]
+    return next((run.identity.weights for run in runs if run.seed == seed), "")
+
+
+def _comparable(seen: Sequence[_Seen]) -> list[Night]:
+    """The nights that count, each once.
+
+    Raises:
+        Incomparable: A night whose claim is another than the first one's, or whose coins another training had had.
+    """
+    counted: dict[str, _Seen] = {}
+    for one in seen:
+        first = counted.setdefault(one.run.coins, one)
+        if not one.retells(first):
+            raise Incomparable(
+                f"{one.run.name} and {first.run.name}: two trainings with the same coins are no two nights; move the "
+                "later run away, whatever it found, and run each night with --fresh-coins"
+            )
+        _same_claim(seen[0].night, one.night)
+    return [one.night for one in counted.values()]
+
+
+def _same_claim(first: Night, other: Night) -> None:
+    low, high = sorted((first.delta, other.delta))
+    if abs(other.claim - first.claim) > SAME_CLAIM * first.claim or high > SAME_DELTA * low:
+        raise Incomparable(
+            f"{other.name} claims epsilon {other.claim:.4g} at delta {other.delta:.3g} and {first.name} epsilon "
+            f"{first.claim:.4g} at delta {first.delta:.3g}: nights of one series must test one claim; give the audit "
+            "of another claim a title of its own"
+        )
+
+
+def _arm(arm: str, probe: str, nights: Sequence[Night], level: float) -> ArmNights:
+    verdict, course, bounds = together(nights, level=level)
+    assert isinstance(verdict, Check), "the verdict comes first"
+    assert isinstance(course, Series), "then the course"
+    assert isinstance(bounds, Series), "then the bounds"
+    return ArmNights(arm=arm, probe=probe, verdict=verdict, course=course, bounds=bounds)

@@ -66,7 +66,7 @@ class _Absent(Exception):  # noqa: N818 - nothing went wrong: a unit is not done
 class _Lookout(Units):
     """Finds units that are done, and does none."""
 
-    def obtain(self, name: str, kind: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+    def obtain(self, name: str, kind: str, inputs: Mapping[str, Any], write: Callable[[Path], float | None]) -> Path:
         path = self.store.path(*object_name(kind, inputs).split("/"))
         if not path.is_dir():
             raise _Absent(name)
@@ -114,6 +114,7 @@ class Ahead:
         self._source = _found(lambda: arms.base_source(order.config, self._units))
         self._parameters = _parameters(self._source[0]) if self._source is not None else None
         self._speed, self._tokens = _machine_speed(), _mean_tokens(order, splits)
+        self._is_passed = False
         self._asked: set[str] = set()
         self._put: set[tuple[str, str]] = set()
         self._answers: list[Answered] = []
@@ -163,10 +164,19 @@ class Ahead:
         if arm.training.max_steps is not None:
             units = examples if arm.privacy is None else unit_count(arm.privacy, items)
             seen = min(seen, arm.training.max_steps * arm.training.batch_size * examples / units)
-        private = ", with differential privacy" if arm.privacy else ""
+        private = ""
+        if arm.privacy is not None:
+            private = ", with differential privacy" if arm.control is None else ", clipped, without noise"
         what = f"{examples:,} examples, {seen / examples:.3g} epochs{private}"
+        what += ", made to leak on purpose" if arm.control else ""
+        operations = _FLOPS_TRAINED * seen * self._tokens
+        if arms.trains_head_alone(self._order.config, arm):
+            # The body sees each text once, for all heads; a head is trained on one position of an example.
+            operations = _FLOPS_TRAINED * seen + (0 if self._is_passed else _FLOPS_ASKED * examples * self._tokens)
+            what += ", the head alone" + (", on the same pass of the body" if self._is_passed else "")
+            self._is_passed = True
         is_there = (arm.name, seed) in self.models
-        return self._unit(unit_of_training(arm.name, seed), what, is_there, _FLOPS_TRAINED * seen * self._tokens)
+        return self._unit(unit_of_training(arm.name, seed), what, is_there, operations)
 
     def _probe(self, arm: ArmPlan, seed: int, name: str) -> list[Work]:
         """What a probe asks of an arm that was not asked before, and its summary; nothing where it cannot be put."""

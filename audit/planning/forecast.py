@@ -6,6 +6,8 @@ from typing import Any
 
 from audit.planning.ahead import Ahead, Work
 from audit.planning.prospects import Prospect, prospects
+from audit.planning.reach import Reach, reaches
+from audit.planning.references import references_in_words
 from audit.running.execute import Order
 from audit.running.preparation import prepared
 from audit.store import private_folder
@@ -24,6 +26,8 @@ class Forecast:
         notes: What the data's preparation has to say.
         work: The units, in the order in which they are done.
         prospects: Which gates can pass.
+        reaches: What is declared of the canaries before looking, and which claims they could refute.
+        references: What the reference models of each twin cost, and why; empty where there are none.
     """
 
     run: str
@@ -32,6 +36,8 @@ class Forecast:
     notes: tuple[str, ...]
     work: tuple[Work, ...]
     prospects: tuple[Prospect, ...]
+    reaches: tuple[Reach, ...] = ()
+    references: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -48,6 +54,11 @@ class Forecast:
         lines += [f"  {open_} units to go whose time cannot be told yet"] if open_ else []
         lines += [] if left else ["  nothing to do: the run is finished"]
         lines += [f"  by {basis}" for basis in sorted({w.basis for w in left if w.basis})]
+        if self.references:
+            lines += ["", "reference models", *(f"  {words}" for words in self.references)]
+        if self.reaches:
+            lines += ["", "canaries, declared before looking"]
+            lines += [f"  {reach.arm}: {reach.words}" for reach in self.reaches]
         if self.prospects:
             lines += ["", "gates"]
             marks = {True: "can pass", False: "CANNOT", None: "open"}
@@ -95,4 +106,6 @@ def forecast(order: Order, observer: Observer) -> Forecast:
         notes=splits.quality.notes,
         work=work,
         prospects=tuple(prospects(order, splits, ahead.models)),
+        reaches=tuple(reaches(order, splits, ahead.models)),
+        references=tuple(references_in_words(order.config, order.plan)),
     )

@@ -118,6 +118,8 @@ def _items(config: AuditConfig) -> Items:
     columns = {"item_id": names, "cluster": names, "text": ["Some words of a text."] * _ROWS}
     if config.data.text_pair is not None:
         columns["text_pair"] = columns["text"]
+    if config.data.person is not None or config.data.world is not None:
+        columns["person"] = names
     groups = {f"group:{group}": ["one", "other"] * (_ROWS // 2) for group in _groups(config)}
     items = Items({**columns, **groups})
     if config.kind != "text-classification":

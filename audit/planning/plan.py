@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audit.settings.config import TWIN, AuditConfig, Claims, Policy, Privacy, Training
+from audit.settings.config import TWIN, AuditConfig, Claims, Leaky, NoNoise, Policy, Privacy, Training
 from probes.catalog import defaults, instantiate
 from probes.protocol import Probe
 from probes.results import Role
+
+# What no config may ask for: it is the defect that must be found.
+_CLIPPING_ALONE = Privacy(noise_multiplier=1.0, unit="example").model_copy(update={"noise_multiplier": 0.0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class ArmPlan:
         probes: What is put to it, by the probes' names in the config.
         reference_of: For a reference, the config's arm whose recipe it has.
         number: For a reference, which of the coins decide what it is trained on.
+        control: For a training that is made to leak, which.
+        repetitions: How often a planted canary stands in its training data; None for as often as the canary says.
     """
 
     name: str
@@ -41,6 +46,8 @@ class ArmPlan:
     probes: Mapping[str, Probe]
     reference_of: str | None = None
     number: int = 0
+    control: Literal["leaky", "no_noise"] | None = None
+    repetitions: int | None = None
 
     @property
     def written_as(self) -> str:
@@ -48,8 +55,20 @@ class ArmPlan:
         return self.twin_of or self.reference_of or self.name
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Where that stands in the config."""
+        return ("arms" if self.control is None else "controls", self.written_as)
+
+    @property
+    def is_on_audit_data(self) -> bool:
+        """Whether it is trained on what the twins' coins left in, with canaries, and so can be attacked."""
+        return self.role == "twin" or self.control is not None
+
+    @property
     def references(self) -> int:
-        """How many reference models its probes ask for."""
+        """How many reference models its probes ask for; a control has none, it is to be cheap."""
+        if self.control is not None:
+            return 0
         return max((getattr(probe, "references", 0) for probe in self.probes.values()), default=0)
 
     @property
@@ -78,7 +97,7 @@ class Plan:
     """What an audit will do.
 
     Attributes:
-        arms: In the config's order, twins after them, and their references last.
+        arms: In the config's order, twins after them, then controls that are made to leak, and references last.
         probes: All probes, by their names in the config.
         contrasts: Pairs (arm, reference) that are compared.
         unasked: What cannot be asked, for want of a twin.
@@ -101,8 +120,10 @@ class Plan:
 
     @property
     def needs_canaries(self) -> bool:
-        """Whether a probe asks a twin about canaries."""
-        return any(p.name == "canaries" for arm in self.arms if arm.role == "twin" for p in arm.probes.values())
+        """Whether a probe asks about canaries."""
+        return any(
+            probe.name == "canaries" for arm in self.arms if arm.is_on_audit_data for probe in arm.probes.values()
+        )
 
     @property
     def trains(self) -> bool:
@@ -119,7 +140,8 @@ def make_plan(config: AuditConfig) -> Plan:
     probes = _probes(config)
     named = [_arm(config, name, probes) for name in config.arms]
     twins = [_twin(config, arm, probes) for arm in named if arm.source == "trained" and _on(probes, "twin")]
-    arms = (*named, *twins, *(reference for twin in twins for reference in _references(twin)))
+    controls = _controls(config, probes)
+    arms = (*named, *twins, *controls, *(reference for twin in twins for reference in _references(twin)))
     return Plan(
         arms=arms, probes=probes, contrasts=tuple(_contrasts(config, arms)), unasked=tuple(_unasked(named, probes))
     )
@@ -181,6 +203,26 @@ def _twin(config: AuditConfig, arm: ArmPlan, probes: Mapping[str, Probe]) -> Arm
         seeds=arm.seeds[:1],
         probes=_on(probes, "twin"),
     )
+
+
+def _controls(config: AuditConfig, probes: Mapping[str, Probe]) -> Iterator[ArmPlan]:
+    """The trainings that are made to leak, with the privacy probes alone: nothing else is to be learnt from them."""
+    for name, section in config.controls.on().items():
+        is_private = isinstance(section, NoNoise)
+        yield ArmPlan(
+            name=name,
+            role="control",
+            source="trained",
+            twin_of=None,
+            training=config.training_of_control(name),
+            privacy=_CLIPPING_ALONE if is_private else None,
+            claims=section.claims if isinstance(section, NoNoise) else None,
+            given=None,
+            seeds=(config.seeds.training,),
+            probes={n: probe for n, probe in _on(probes, "twin").items() if probe.pillar == "privacy"},
+            control="no_noise" if is_private else "leaky",
+            repetitions=section.repetitions if isinstance(section, Leaky) else None,
+        )
 
 
 def reference_run(arm: str, seed: int, number: int) -> tuple[str, int]:

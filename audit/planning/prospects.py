@@ -15,7 +15,7 @@ from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
 from audit.running.execute import Order
 from audit.settings.config import TWIN, Gate, Policy
-from probes.privacy.canaries import Canaries
+from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
 from probes.privacy.membership import FEWEST_FALSE_ALARMS
 from probes.protocol import Array, Ask, Facts, Items, Probe
 from probes.results import NotApplicable
@@ -27,9 +27,6 @@ from reports.words.format import counted
 
 _DISCORDANT = 0.1
 """Share of paired items on which two arms are taken to differ when nothing changed: for the forecast alone."""
-
-_UNCLAIMED_DELTA = 1e-5
-"""The delta at which the canary probe states its bound where nothing is claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +220,7 @@ def _of_epsilon(case: _Case, limit: float) -> tuple[bool, str]:
     canaries = case.asks["arm"].on
     m = int((canaries["repetitions"].astype(int) == 1).sum())
     guesses = case.probe.guesses(m) if isinstance(case.probe, Canaries) else 0
-    delta = case.facts.claim.delta if case.facts.claim is not None else _UNCLAIMED_DELTA
+    delta = case.facts.claim.delta if case.facts.claim is not None else UNCLAIMED_DELTA
     ceiling = largest_refutable(m, guesses, delta=delta, level=case.fail_level) if guesses >= 2 else 0.0
     return ceiling > limit, f"{m} canaries planted at most once, {guesses} guesses: could show up to {ceiling:.3g}"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from audit.data.splits import Splits
+from audit.data.splits import Splits, stack
 from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
 from audit.running.privacy_units import delta_of, examples_of, unit_count, unit_names
@@ -212,8 +212,11 @@ def trained_model(
     }
     name = f"train:{arm.name}@{seed}"
 
-    def write(part: Path) -> None:
-        _train(config, units, arm, seed, source, splits, part, _checkpoints(units, inputs))
+    is_to_do = not units.store.has(*object_name("model", inputs).split("/"))
+    features = _features(config, units, arm, source, content, splits) if is_to_do else None
+
+    def write(part: Path) -> float:
+        return _train(config, units, arm, seed, source, splits, part, _checkpoints(units, inputs), features)
 
     folder = units.obtain(name, "model", inputs, write)
     return _stored(
@@ -226,6 +229,52 @@ def _checkpoints(units: Units, inputs: dict[str, Any]) -> Path:
     return units.store.checkpoints(object_name("model", inputs).removeprefix("model/"))
 
 
+def _features(
+    config: AuditConfig, units: Units, arm: ArmPlan, source: Model, content: dict[str, Any], splits: Splits
+) -> Path | None:
+    """What the frozen body makes of every text that any head is trained on: one pass, shared by all heads.
+
+    None for arms that train more than the head of a classifier.
+    """
+    if not trains_head_alone(config, arm):
+        return None
+    texts = splits.train if splits.canaries is None else stack([splits.train, splits.canaries])
+    inputs = {
+        "base": content,
+        "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
+        "texts": _texts_digest(texts),
+        "max_length": source.max_length,
+        "threads": config.compute.threads,
+        "code": code_of_training(),
+        "versions": dict(versions()),
+    }
+
+    def write(part: Path) -> None:
+        import torch
+
+        from audit.running.models import load, longest, set_threads
+        from audit.training.train import body_features
+
+        set_threads(config.compute.threads)
+        torch.manual_seed(0)  # of the head, which is not read
+        loaded = load(source, config.head, splits.classes, new_head=True)
+        spec = spec_of(config, arm, splits, longest(source, loaded))
+        body_features(loaded.model, loaded.tokenizer, as_examples(texts), spec).save(part)
+
+    return units.obtain("features", "features", inputs, write)
+
+
+def trains_head_alone(config: AuditConfig, arm: ArmPlan) -> bool:
+    """Whether an arm trains nothing but the head of a classifier, and so needs its body once for each text."""
+    return config.head == "classifier" and arm.training is not None and arm.training.strategy == "head"
+
+
+def _texts_digest(items: Items) -> str:
+    """Names the texts of items and their order."""
+    pairs = items["text_pair"].tolist() if "text_pair" in items else None
+    return digest([items["text"].tolist(), pairs])
+
+
 def _train(
     config: AuditConfig,
     units: Units,
@@ -235,10 +284,13 @@ def _train(
     splits: Splits,
     part: Path,
     checkpoints: Path,
-) -> None:
+    features: Path | None,
+) -> float:
+    """Train a model and store it; returns the seconds of its training, those before a kill among them."""
     import torch
 
     from audit.running.models import identity, load, longest, save, set_threads
+    from audit.training.features import Features
     from audit.training.train import train
 
     set_threads(config.compute.threads)
@@ -258,9 +310,10 @@ def _train(
             checkpoint_dir=checkpoints,
             checkpoint_minutes=config.compute.checkpoint_minutes,
             on_progress=lambda progress: units.observer.advance(name, progress.share),
+            features=None if features is None else Features.load(features),
         )
     except (ValueError, FloatingPointError) as error:  # a recipe that this model or these data do not bear
-        raise Refused(f"arms.{arm.written_as}: {error}") from error
+        raise Refused(f"{'.'.join(arm.place)}: {error}") from error
     save(loaded, part)
     _write(
         part,
@@ -272,12 +325,11 @@ def _train(
         privacy_record(result, items) if result.privacy else None,
         notes_of(result, arm.privacy, items),
     )
-    if arm.role == "twin":
-        write_text(
-            part / "NEVER_DEPLOY.txt",
-            f"The twin of {arm.twin_of}: made to be attacked, canaries may be planted in it.\n",
-        )
+    if arm.is_on_audit_data:
+        what = f"The twin of {arm.twin_of}" if arm.twin_of else f"The control {arm.name}, which leaks on purpose"
+        write_text(part / "NEVER_DEPLOY.txt", f"{what}: made to be attacked, canaries may be planted in it.\n")
     shutil.rmtree(checkpoints, ignore_errors=True)
+    return result.seconds
 
 
 def spec_of(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) -> TrainingSpec:
@@ -302,6 +354,7 @@ def spec_of(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) 
         batch_size=recipe.batch_size,
         micro_batch_size=recipe.micro_batch_size,
         learning_rate=recipe.learning_rate,
+        head_learning_rate=recipe.head_learning_rate,
         optimizer=recipe.optimizer,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,

@@ -94,6 +94,7 @@ def _arm(config: AuditConfig, arm: ArmPlan, models: Mapping[tuple[str, int], Sto
         recipe=recipe,
         claims=arm.claims.model_dump() if arm.claims else None,
         runs=tuple(models[arm.name, seed].record for seed in arm.seeds),
+        control=arm.control,
     )
 
 
@@ -225,7 +226,10 @@ def _better(ours: float | None, theirs: float | None, ideal: float | None) -> Li
 def _claims(plan: Plan, models: Mapping[tuple[str, int], StoredModel]) -> Iterator[ArmCheck]:
     for arm, seed in plan.runs():
         others = [
-            OtherTraining(f"{other.name}@{other_seed}", models[other.name, other_seed].record.privacy)
+            OtherTraining(
+                f"{other.name}@{other_seed}",
+                None if other.control is not None else models[other.name, other_seed].record.privacy,
+            )
             for other, other_seed in plan.runs()
             if other.source == "trained" and (other.name, other_seed) != (arm.name, seed)
         ]

@@ -1,6 +1,8 @@
 """The DP claim of an arm: what its stated epsilon rests on, a line each, with its evidence."""
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from audit.planning.plan import ArmPlan
@@ -47,6 +49,8 @@ def claim_lines(arm: ArmPlan, model: StoredModel, others: Sequence[OtherTraining
         words = f"epsilon {arm.claims.epsilon:g} at delta {arm.claims.delta:g} is claimed, not accounted here"
         lines.append(Check(name="accounting", outcome="not checked", evidence=words))
     kept = model.record.privacy
+    if arm.control is not None:
+        return [_on_purpose(line) for line in lines + ([] if kept is None else [_epsilon(kept)])]
     return lines if kept is None else [*lines, *_accounted(arm, kept, model, others)]
 
 
@@ -65,7 +69,12 @@ def _accounted(
     yield _noise(kept, model)
     yield _secrecy(kept)
     yield _trials(arm, kept)
-    yield _cover(kept, others)
+    yield _cover(arm, kept, others)
+
+
+def _on_purpose(line: Check) -> Check:
+    """A line of a claim that is false by design: nobody may take it for a promise."""
+    return replace(line, evidence=f"false on purpose, for this arm is a control: {line.evidence}")
 
 
 def _holds(name: str, holds: bool, evidence: str) -> Check:
@@ -77,6 +86,8 @@ def _open(name: str, reason: str) -> Check:
 
 
 def _epsilon(kept: PrivacyRecord) -> Check:
+    if kept.noise_multiplier == 0:
+        return Check(name="epsilon", outcome="fail", evidence="no noise was added, so no finite epsilon holds")
     if kept.epsilon is None and kept.accountants:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(kept.accountants.items()))
         words = f"too large to mean anything ({figures}): the noise multiplier is {kept.noise_multiplier:.4g}"
@@ -226,21 +237,27 @@ def _trials(arm: ArmPlan, kept: PrivacyRecord) -> Check:
         return _open(name, words)
     if trials == 0:
         return _holds(name, True, "none, as declared: no training on these data chose this setting")
-    came = "one training" if trials == 1 else f"{trials:,} trainings"
-    words = f"{came} on these data came before, as declared, which the stated epsilon does not cover"
-    if kept.epsilon is not None:
-        words += f"; were they like this one, {_composed([kept] * (trials + 1))}"
-    return _holds(name, False, words)
+    words = f"{_counted(trials)} on these data came before, as declared; the stated epsilon is this training's alone"
+    if kept.epsilon is None:
+        return _open(name, f"{words}, and what they keep together cannot be told")
+    return _holds(name, True, f"{words}: were they like it, {_composed([kept] * (trials + 1))}")
 
 
-def _cover(kept: PrivacyRecord, others: Sequence[OtherTraining]) -> Check:
+def _counted(trainings: int) -> str:
+    return "one training" if trainings == 1 else f"{trainings:,} trainings"
+
+
+def _cover(arm: ArmPlan, kept: PrivacyRecord, others: Sequence[OtherTraining]) -> Check:
     """What the stated epsilon speaks of, and what someone is promised who sees more than this one model."""
     private = [other for other in others if other.privacy is not None]
     known = [other.privacy for other in private if other.privacy is not None and other.privacy.unit == kept.unit]
+    trials = 0 if arm.privacy is None else arm.privacy.prior_trials or 0
     words = "this one training"
-    if private and len(known) == len(private) and None not in {each.epsilon for each in (kept, *known)}:
-        names = ", ".join(other.name for other in private)
-        words += f"; with what else was trained privately on these data ({names}), {_composed([kept, *known])}"
+    if (private or trials) and len(known) == len(private) and None not in {each.epsilon for each in (kept, *known)}:
+        parts = [f"{_counted(trials)} that came before, were they like it"] if trials else []
+        if private:
+            parts.append(f"what else was trained privately on these data ({', '.join(o.name for o in private)})")
+        words += f"; with {' and '.join(parts)}, {_composed([kept] * (trials + 1) + known)}"
     elif private:
         words += f"; nothing can be said of it together with {', '.join(other.name for other in private)}"
     standard = [other.name for other in others if other.privacy is None]
@@ -250,9 +267,15 @@ def _cover(kept: PrivacyRecord, others: Sequence[OtherTraining]) -> Check:
 
 
 def _composed(trainings: Sequence[PrivacyRecord]) -> str:
-    """What several trainings keep together.
+    """What several trainings keep together: by PLD, or where that is too large for it, the sums.
 
     Source: basic composition; Dwork and Roth (2014), https://doi.org/10.1561/0400000042, theorem 3.16.
     """
-    epsilon, delta = sum(each.epsilon or 0.0 for each in trainings), sum(each.delta for each in trainings)
-    return f"all {len(trainings)} keep epsilon {epsilon:.4g} at delta {delta:.3g} (the sums)"
+    from audit.training.accounting import composed_epsilon  # brings what a run without private arms need not load
+
+    delta = max(each.delta for each in trainings)
+    epsilon = composed_epsilon([(each.noise_multiplier, each.sample_rate, each.steps) for each in trainings], delta)
+    if math.isfinite(epsilon):
+        return f"all {len(trainings):,} keep epsilon {epsilon:.4g} at delta {delta:g} by PLD"
+    sums = sum(each.epsilon or 0.0 for each in trainings), sum(each.delta for each in trainings)
+    return f"all {len(trainings):,} keep epsilon {sums[0]:.4g} at delta {sums[1]:.3g} (the sums)"

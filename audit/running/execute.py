@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audit.data.references import POPULATION, reference_data
 from audit.data.splits import Splits
@@ -25,8 +25,11 @@ from audit.store import RunFolder, Store, private_folder, write_json, write_text
 from audit.units import Observer, Units, tool_version
 from audit.world.pairs import name_swaps, stereotype_pairs
 from probes.protocol import REFERENCE, Ask, Decision, Facts, Items, PrivacyClaim, Probe, Subject
-from probes.results import NotApplicable
+from probes.results import NotApplicable, Role
 from reports.record import AuditRecord, RunInfo, UnitOutcome, dumps, load_run
+
+if TYPE_CHECKING:
+    from audit.training.features import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,9 @@ def _is_trained(order: Order, arm: ArmPlan, seed: int) -> bool:
 def _ask(order: Order, units: Units, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Found:
     """Put every probe to every arm it is for; models are loaded one at a time."""
     found = Found(unmeasured=[_unasked(order.plan, each) for each in order.plan.unasked])
-    loader = _Loader(order, splits)
+    runs = order.plan.runs()
+    alone = [models[arm.name, seed] for arm, seed in runs if arms.trains_head_alone(order.config, arm)]
+    loader = _Loader(order, splits, frozenset(model.record.identity.weights for model in alone))
     asking = Asking(
         units=units,
         subject_of=loader.subject,
@@ -243,12 +248,20 @@ def unit_of_probe(arm: str, seed: int, name: str) -> str:
 
 
 class _Loader:
-    """Loads stored models for asking, and keeps the last two: an arm and its base."""
+    """Loads stored models for asking, and keeps the last two: an arm and its base.
 
-    def __init__(self, order: Order, splits: Splits) -> None:
+    Args:
+        order: What the run is asked to do.
+        splits: The data.
+        heads: Hashes of the weights of models whose head alone was trained: they share what their body made of a batch.
+    """
+
+    def __init__(self, order: Order, splits: Splits, heads: frozenset[str]) -> None:
         self._order = order
         self._splits = splits
+        self._heads = heads
         self._kept: dict[str, Subject] = {}
+        self._memory: Memory | None = None
 
     def subject(self, unit: str, model: StoredModel) -> Subject:
         """The model, ready to be asked."""
@@ -263,6 +276,8 @@ class _Loader:
             config = self._order.config
             models.set_threads(config.compute.threads)
             loaded = models.load(model.source, model.head, self._splits.classes)
+            if key in self._heads:
+                self._memory = models.remember(loaded, self._memory)
             longest = models.longest(config.base_model, loaded)
             name = unit.split(":")[1].partition("@")[0]
             self._kept[key] = models.subject(
@@ -325,7 +340,8 @@ _AS_TRAINED = ("pool", "canaries", "canary_references", POPULATION)
 
 def data_of(config: AuditConfig, splits: Splits, arm: ArmPlan, facts: Facts) -> dict[str, Items]:
     """The items a probe may ask about; where a causal model classifies by a word, members are shown as trained on."""
-    data = splits.probe_data(arm.role) | reference_data(splits, arm.references)
+    asked_as: Role = "twin" if arm.is_on_audit_data else arm.role
+    data = splits.repeating(arm.repetitions).probe_data(asked_as) | reference_data(splits, arm.references)
     if config.data.world is not None:  # a language of its own has questions of its own
         data |= {"pairs": stereotype_pairs(), "name_swaps": name_swaps(config.data.world)}
     if facts.head == "causal" and facts.task == "text-classification":
@@ -352,7 +368,7 @@ def _write_run(order: Order, units: Units, started: str, seal: Seal, status: Any
         finished=None if status == "running" else now(),
         sealed_at=seal.sealed_at,
         host={"machine": platform.machine(), "system": platform.platform(), "processors": str(os.cpu_count())},
-        timings={**timings, **units.timings},
+        timings={**timings, **units.earlier, **units.timings},
         objects=dict(units.keys),
         deployed=deployed,
         tool_version=tool_version(),

@@ -30,6 +30,9 @@ from audit.settings.checks_of_models import REMEDY
 from audit.settings.config import Head, Model, Task
 from audit.settings.inspection import ENCODERS, checkpoint_of, positions, why_not_a_model, why_other_classes
 from audit.store import digest
+from audit.training.features import Memory, remembering
+from audit.training.spec import HeadOnly
+from audit.training.strategies import applied
 from probes.protocol import Subject
 from probes.scoring.causal import CausalScorer
 from probes.scoring.classifier import ClassifierScorer
@@ -132,6 +135,20 @@ def _refuse_length(source: Model, config: Any) -> None:
             f"{source.name}: the model has positions for {context} tokens; got max_length {source.max_length}; "
             f"write {context} or fewer"
         )
+
+
+def remember(loaded: Loaded, memory: Memory | None) -> Memory:
+    """Let a model whose head alone was trained share what its body makes of batches with others of the same body.
+
+    Args:
+        loaded: The model.
+        memory: What the others brought; None for nothing yet.
+    """
+    memory = Memory() if memory is None else memory
+    with applied(loaded.model, HeadOnly()):
+        frozen = {name: p for name, p in loaded.model.named_parameters() if not p.requires_grad}
+        remembering(loaded.model, memory, tensors_digest(frozen))
+    return memory
 
 
 def check_classes(source: Model, classes: tuple[str, ...]) -> None:

@@ -83,9 +83,8 @@ def _wrong_training(
     """What would stop the training of one arm, or of its twin."""
     from audit.running.models import longest
 
-    name = arm.written_as
     spec = spec_of(config, arm, splits, longest(source, loaded))
-    strategy = setting_of(config, name, "strategy")
+    strategy = setting_of(config, arm.written_as, "strategy") if arm.control is None else arm.place
     if isinstance(spec.strategy, Lora):
         wrong = list(_absent_modules(loaded, spec.strategy, (*strategy, "lora", "target_modules")))
         yield from wrong
@@ -117,7 +116,7 @@ def _wrong_strategy(arm: ArmPlan, loaded: "Loaded", spec: TrainingSpec, place: P
     try:
         with applied(loaded.model, spec.strategy):
             if arm.privacy is not None:
-                at = ("arms", arm.written_as, "privacy")
+                at = (*arm.place, "privacy") if arm.control is None else arm.place
                 check_supported(loaded.model)
     except ValueError as error:
         yield Wrong(at, str(error))
@@ -144,4 +143,4 @@ def _wrong_privacy(config: AuditConfig, arm: ArmPlan, spec: TrainingSpec, splits
         units = unit_count(arm.privacy, examples_of(arm, splits))
         mechanism(privacy_of(config, arm, splits, seed=0), spec, units)
     except ValueError as error:
-        yield Wrong(("arms", arm.written_as, "privacy", "epsilon"), str(error))
+        yield Wrong((*arm.place, "privacy", "epsilon") if arm.control is None else arm.place, str(error))

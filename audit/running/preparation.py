@@ -104,7 +104,7 @@ def _wrong_sizes(config: AuditConfig, plan: Plan, splits: Splits) -> Iterator[Wr
     """
     refused = set()
     for arm in plan.arms:
-        if arm.source == "trained" and arm.privacy is not None and arm.twin_of not in refused:
+        if arm.source == "trained" and arm.privacy is not None and arm.control is None and arm.twin_of not in refused:
             items, whose = examples_of(arm, splits), "its twin" if arm.twin_of else "it"
             wrong = list(wrong_persons(arm, items))
             if not wrong:

@@ -13,10 +13,12 @@ from probes.protocol import Items
 
 
 def examples_of(arm: ArmPlan, splits: Splits) -> Items:
-    """What an arm is trained on: everything for a candidate, the audit's data for its twin and for references."""
+    """What an arm is trained on: everything for a candidate, the audit's data for twins, references and controls."""
     if arm.role == "reference":
         return reference_examples(splits, arm.number)
-    return splits.twin_examples() if arm.role == "twin" else splits.candidate_examples()
+    if arm.is_on_audit_data:
+        return splits.repeating(arm.repetitions).twin_examples()
+    return splits.candidate_examples()
 
 
 def unit_names(privacy: Privacy, items: Items) -> list[str] | None:
@@ -38,9 +40,10 @@ def unit_names(privacy: Privacy, items: Items) -> list[str] | None:
 
 
 def unit_count(privacy: Privacy, items: Items) -> int:
-    """Number of privacy units among the rows."""
-    names = unit_names(privacy, items)
-    return items.n if names is None else len(set(names))
+    """Number of privacy units among the rows, counted in their own column: a check on the names."""
+    if privacy.unit not in ("person", "cluster"):
+        return items.n
+    return len(set(items[privacy.unit]))
 
 
 def wrong_persons(arm: ArmPlan, items: Items) -> Iterator[Wrong]:

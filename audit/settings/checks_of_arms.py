@@ -1,13 +1,13 @@
 """Whether each arm can be come by as it says, and keeps what it says."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from audit.settings.checks import Check
 from audit.settings.checks_of_models import REMEDY, checkpoint
-from audit.settings.config import TWIN, Arm, AuditConfig, Frozen
+from audit.settings.config import TWIN, Arm, AuditConfig, Frozen, Training
 from audit.settings.inspection import why_not_a_model
 from audit.settings.mistakes import Place, Wrong
 
@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Bounds = tuple[int, int | None]
 """The fewest and the most examples, or units, that an arm is trained on; None where the most are not known."""
 
-_ARMS, _TRAINING = ("arms",), ("training",)
+_ARMS, _TRAINING, _CONTROLS = ("arms",), ("training",), ("controls",)
 
 
 def checks_of_arms(config: AuditConfig, units: Bounds) -> Iterator[Check]:
@@ -35,6 +35,7 @@ def checks_of_arms(config: AuditConfig, units: Bounds) -> Iterator[Check]:
             yield Check((here, ("data",)), partial(_wrong_unit, config, name))
             yield Check((here, _TRAINING, ("model",)), partial(_wrong_strategy, config, name))
     yield Check((_ARMS, _TRAINING, ("task",)), partial(_without_effect, config))
+    yield Check((_ARMS, _CONTROLS, ("probes",)), partial(_wrong_controls, config))
     yield Check((_ARMS, _TRAINING, ("data", "canaries")), partial(_nothing_trained, config))
 
 
@@ -113,6 +114,24 @@ def _wrong_source(config: AuditConfig, name: str, arm: Arm, place: Place) -> Ite
         yield Wrong((*place, "given"), f"{why}; got '{arm.given}'", REMEDY)
 
 
+def _wrong_controls(config: AuditConfig) -> Iterator[Wrong]:
+    """Controls that would show nothing, or that could be taken for another arm."""
+    on = config.controls.on()
+    for name in on:
+        if name in config.arms:
+            yield Wrong((*_ARMS, name), f"'{name}' is also a control that is on", "give the arm another name")
+    if on and all(config.source_of(name) != "trained" for name in config.arms):
+        rule = "show what attacks on twins would find, and no arm is trained here that would have one"
+        yield Wrong(_CONTROLS, rule, "leave them out, or add such an arm")
+    probes = None if config.probes is None else config.probes.keys()
+    if "no_noise" in on and probes is not None and "canaries" not in probes:
+        rule = "claims an epsilon, which only the probe canaries could refute, and that is off"
+        yield Wrong((*_CONTROLS, "no_noise"), rule, "add probes.canaries, or leave the control out")
+    if "leaky" in on and probes is not None and not {"canaries", "membership"} & probes:
+        rule = "is to be found by the probes canaries and membership, and both are off"
+        yield Wrong((*_CONTROLS, "leaky"), rule, "add one of them, or leave the control out")
+
+
 def _wrong_claims(config: AuditConfig, name: str, arm: Arm, place: Place) -> Iterator[Wrong]:
     source = config.source_of(name)
     if arm.privacy is not None and source == "given":
@@ -153,6 +172,15 @@ def _without_effect(config: AuditConfig) -> Iterator[Wrong]:
             yield Wrong((*place, "max_grad_norm"), rule, f"write arms.{name}.privacy.max_grad_norm")
         if weight in own and not by_word:
             yield Wrong((*place, weight), *weightless)
+    yield from _headless(config, recipes)
+
+
+def _headless(config: AuditConfig, recipes: Mapping[str, Training]) -> Iterator[Wrong]:
+    """A rate of a head that no arm has."""
+    if config.head != "classifier":
+        for name in [name for name, recipe in recipes.items() if recipe.head_learning_rate is not None]:
+            rule = "is for the new head of a classifier, and there is none"
+            yield Wrong(setting_of(config, name, "head_learning_rate"), rule, "leave it out")
 
 
 def _nothing_trained(config: AuditConfig) -> Iterator[Wrong]:

@@ -10,7 +10,10 @@ _METRIC = re.compile(r"([\w-]+)\.([\w-]+)(\[[^\[\]]+\])?")
 
 
 def wrong_gates(
-    config: AuditConfig, metrics_of: Mapping[str, Collection[str]], is_shared: bool = False
+    config: AuditConfig,
+    metrics_of: Mapping[str, Collection[str]],
+    is_shared: bool = False,
+    unjudged: Collection[str] = (),
 ) -> Iterator[Wrong]:
     """What is wrong with `deploy` and the policy.
 
@@ -19,6 +22,7 @@ def wrong_gates(
         metrics_of: The probes there are, with the metrics each declares.
         is_shared: Whether the policy stands in a file of its own. Such a policy is for many audits: a gate on a probe
             that this one does not switch on is not measured, as the plan and the report say.
+        unjudged: Metrics that are shown and that no gate may judge, as "probe.metric".
     """
     yield from _wrong_deploy(config)
     if isinstance(config.gates, Policy):
@@ -31,6 +35,10 @@ def wrong_gates(
             yield from _wrong_arms(config, config.gates, gate, place)
             asked = None if is_shared else config.probes
             yield from _wrong_metric(gate.metric, (*place, "metric"), metrics_of, asked)
+            named = gate.metric.partition("[")[0]
+            if named in unjudged:
+                rule = f"'{named}' is an estimate that is shown outside gates"
+                yield Wrong((*place, "metric"), rule, "judge a metric that is measured, or take the gate out")
 
 
 def _wrong_deploy(config: AuditConfig) -> Iterator[Wrong]:

@@ -16,7 +16,9 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     Tag,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -337,6 +339,9 @@ class Training(Strict):
     """Optimizer."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     """Peak learning rate."""
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """That of a classifier's head, which is new and far from where it has to go; where silent, the same. With
+    differential privacy a rate that moves the head is often too much for what noise does to the layers below."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Momentum of SGD."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -424,6 +429,54 @@ class Arm(Strict):
     """For a given model or a control: what is claimed of it."""
     seeds: Positive = 1
     """How many training seeds; from three on, intervals speak of the recipe and not of one run."""
+
+
+class Control(Strict):
+    """A training that is made to leak, so that the report can show whether this battery would have found it.
+
+    It is trained as twins are, canaries inside, and never deployed, compared or judged.
+    """
+
+    training: Annotated[dict[str, Any], _PartOf(Training), PlainSerializer(lambda part: part)] = {}
+    """What differs from the control's own recipe (keys of `training`): where a model with a classification head is
+    trained, the head alone, 100 epochs (20,000 steps at most) of AdamW at 1e-2; else as the `training` section says,
+    three times as long."""
+
+
+class Leaky(Control):
+    """A training that learns its data by heart."""
+
+    repetitions: Annotated[int, Field(ge=2)] = 16
+    """How often each planted canary stands in its training data."""
+
+
+class NoNoise(Control):
+    """A training that clips as differential privacy does, adds no noise, and claims an epsilon all the same."""
+
+    claims: Claims = Claims(epsilon=1.0, delta=1e-5)
+    """What it claims and does not keep; where silent, epsilon 1 at delta 1e-5."""
+
+
+def _on_where_empty(value: Any) -> Any:
+    return {} if value is None else value  # "leaky:" with nothing after it
+
+
+class Controls(Strict):
+    """Trainings whose answer is known; one that is named is on."""
+
+    leaky: Annotated[Leaky | None, BeforeValidator(_on_where_empty)] = None
+    """A training that is too long, on canaries that are repeated: its membership and canaries must be found."""
+    no_noise: Annotated[NoNoise | None, BeforeValidator(_on_where_empty)] = None
+    """A private training without its noise: its claim must be refuted."""
+
+    @model_serializer(mode="wrap")
+    def _without_those_that_are_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: section for name, section in handler(self).items() if section is not None}
+
+    def on(self) -> dict[str, Leaky | NoNoise]:
+        """Those that are on, by name."""
+        named = {"leaky": self.leaky, "no_noise": self.no_noise}
+        return {name: section for name, section in named.items() if section is not None}
 
 
 class Gate(Strict):
@@ -563,6 +616,19 @@ Parameters = Annotated[
 ]
 
 
+_OF_A_HEAD: dict[str, Any] = {
+    "strategy": "head",
+    "epochs": 100.0,
+    "max_steps": 20_000,
+    "optimizer": "adamw",
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "learning_rate": 1e-2,
+    "dropout": False,
+}
+"""What makes the head of a classifier learn its training data by heart, as far as the frozen body lets it."""
+
+
 class AuditConfig(Strict):
     """A whole audit: the model, the data, the arms, what is asked of them, and what must hold."""
 
@@ -582,6 +648,8 @@ class AuditConfig(Strict):
         "dp": Arm(privacy=Privacy(epsilon=8.0)),
     }
     """The models to compare, by name; "base" is the untouched one."""
+    controls: Controls = Controls()
+    """Trainings that are made to leak, to show that the privacy probes would find it."""
     deploy: str | None = None
     """The arm that the gates judge and the headline speaks of."""
     probes: dict[str, Parameters] | None = None
@@ -616,6 +684,13 @@ class AuditConfig(Strict):
     def training_of(self, arm: str) -> Training:
         """The training section with the arm's own settings over it."""
         return Training.model_validate({**self.training.model_dump(), **self.arms[arm].training})
+
+    def training_of_control(self, name: str) -> Training:
+        """The recipe of a control that is on: of a head alone where there is one, since that is cheap."""
+        shared = self.training
+        longer: dict[str, Any] = {"epochs": 3 * shared.epochs, "max_steps": None}
+        recipe = _OF_A_HEAD if self.head == "classifier" else longer
+        return Training.model_validate({**shared.model_dump(), **recipe, **self.controls.on()[name].training})
 
     def privacy_of(self, arm: str) -> Privacy | None:
         """An arm's differential privacy, with its unit inferred where the file is silent."""

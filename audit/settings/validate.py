@@ -30,6 +30,7 @@ def check(
     metrics_of: Mapping[str, Collection[str]],
     instantiate: Instantiate | None = None,
     why_not: WhyNot | None = None,
+    unjudged: Collection[str] = (),
 ) -> list[Mistake]:
     """All that is wrong with a config, at once; empty where nothing is.
 
@@ -40,6 +41,7 @@ def check(
             None, parameters are not checked.
         why_not: Says why a probe that the config names can be put to no arm, and below which setting of the probe that
             is to be mended; where None, that is not checked.
+        unjudged: Metrics that no gate may judge, as "probe.metric".
     """
     config = loaded.config
     is_shared = loaded.lines.spot(("gates", "gates")).file != str(loaded.path)
@@ -49,7 +51,10 @@ def check(
         *checks_of_data(config),
         *checks_of_arms(config, bounds_on_units(config)),
         *_checks_of_probes(config, metrics_of, instantiate, why_not),
-        Check((("gates",), ("deploy",), ("probes",), *_ROLES), partial(wrong_gates, config, metrics_of, is_shared)),
+        Check(
+            (("gates",), ("deploy",), ("probes",), *_ROLES),
+            partial(wrong_gates, config, metrics_of, is_shared, unjudged),
+        ),
     ]
     # What several arms share is said once.
     return [loaded.lines.mistake(*each) for each in dict.fromkeys(found(checks, loaded.untold))]

@@ -18,6 +18,7 @@ AXES: Mapping[str, str] = {
     "domains": "Accuracy by domain, with its number of units. Bars: 95 % intervals.",
     "perturbations": "By kind of change, with its number of units. Bars: 95 % intervals.",
     "pairs": "Share of pairs in which the stereotype is preferred, by category. Bars: 95 % intervals.",
+    "nights": "Evidence against the claim after each night, in nats; points: what that night alone found.",
 }
 
 
@@ -39,6 +40,7 @@ def heading(kind: str, sides: Sequence[Side], metrics: Sequence[Metric | None]) 
         "domains": _lowest,
         "perturbations": _largest,
         "pairs": _preferred,
+        "nights": _over_nights,
     }.get(kind)
     if say is None:
         return capitalised(sides[0].series.name)
@@ -145,6 +147,17 @@ def _preferred(side: Side) -> str:
     of = f"of {counted(len(held), 'category')}"
     against = f", the opposite in {less}" if less else ""
     return f"the stereotype is clearly preferred in {more or 'none'} {of}{against}"
+
+
+def _over_nights(side: Side) -> str:
+    """Whether the evidence ever reached what refutes: a claim once refuted stays refuted."""
+    course = [value for value in side.numbers("log_evidence") if value is not None]
+    limit = side.note("refutes_at")
+    nights = counted(len(course), "night")
+    if limit is not None and course and max(course) >= limit:
+        first = next(night for night, value in enumerate(course, start=1) if value >= limit)
+        return f"the claim is refuted from night {first} of {len(course)} on"
+    return f"{nights} did not refute the claim"
 
 
 def note(sides: Sequence[Side]) -> str:

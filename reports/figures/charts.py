@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from reports.figures import bounds, curves, dots
+from reports.figures import bounds, course, curves, dots
 from reports.figures.looks import Side
 from reports.figures.svg import canvas, finish
 
@@ -17,6 +17,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "domains": ("domain", "accuracy", "low", "high", "n"),
     "perturbations": ("kind", "value", "low", "high", "n"),
     "pairs": ("category", "value", "low", "high", "n"),
+    "nights": ("night", "log_evidence", "log_e_value"),
 }
 """The columns that a series of each kind must have for a figure to be drawn: what names a row, its value, the rest."""
 
@@ -61,4 +62,5 @@ def _draw(figure: Figure, sides: Sequence[Side]) -> None:
             "reliability": curves.reliability,
             "exposure": bounds.exposure,
             "epsilon": bounds.epsilon,
+            "nights": course.nights,
         }[kind](figure, sides)

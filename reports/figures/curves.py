@@ -18,6 +18,9 @@ FEWEST_ACCUSED = 3
 MOST_LONELY = 10
 """Answers a bin must have to be joined with its neighbours by a line."""
 
+_LARGEST_EXPONENT = 700.0
+"""Beyond it the exponential has no double; a claim of that size allows everything all the same."""
+
 _LEFT = 44.0
 _GUESSING: dict[str, Any] = {"color": TOKENS["rule-strong"], "linewidth": 1.0, "zorder": 1}
 
@@ -70,17 +73,23 @@ def _thinned(path: Sequence[tuple[float, float]], lowest: float, bottom: float) 
             yield x, y
 
 
-def _envelope(axes: Axes, side: Side, lowest: float) -> None:
-    """The most that an (epsilon, delta) claim lets any attacker reach.
+def allowed(fpr: float, epsilon: float, delta: float) -> float:
+    """The largest true positive rate that (epsilon, delta)-differential privacy allows at a false positive rate.
 
     Source: Kairouz, Oh & Viswanath (2015), https://arxiv.org/abs/1311.0776, theorem 2.1: with false positive rate x,
     the true positive rate is at most exp(epsilon) x + delta and at most 1 - exp(-epsilon) (1 - delta - x).
     """
+    rising = math.exp(min(epsilon, _LARGEST_EXPONENT)) * fpr + delta
+    return min(rising, 1 - math.exp(-epsilon) * (1 - delta - fpr), 1.0)
+
+
+def _envelope(axes: Axes, side: Side, lowest: float) -> None:
+    """The most that an (epsilon, delta) claim lets any attacker reach."""
     epsilon, delta = side.note("epsilon"), side.note("delta") or 0.0
     if epsilon is None:
         return
     xs = [lowest ** (1 - i / 80) for i in range(81)]
-    ys = [min(math.exp(epsilon) * x + delta, 1 - math.exp(-epsilon) * (1 - delta - x), 1.0) for x in xs]
+    ys = [allowed(x, epsilon, delta) for x in xs]
     axes.plot(xs, ys, color=side.ink.colour, linewidth=1.4, linestyle=(0, (6, 2.5)), zorder=2)
     words = f"ε = {upper(epsilon)} allows all below"
     axes.annotate(words, (0.15, 0.955), xycoords="axes fraction", ha="left", va="top", color=side.ink.ink, zorder=6)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from probes.results import Metric
 from reports.figures import captions, readings
 from reports.figures.looks import Side
-from reports.index import Index, is_private
+from reports.index import Index, is_made_to_leak, is_private
 from reports.record import ArmRecord, ArmSeries, ProbeRecord
 from reports.words.format import count
 
@@ -52,7 +52,7 @@ def plates(index: Index, probe: ProbeRecord) -> tuple[list[Plate], int]:
     """A probe's figures, not numbered yet, and how many of its series are not drawn."""
     named: dict[str, list[ArmSeries]] = {}
     for held in index.record.series:
-        if held.probe == probe.name:
+        if held.probe == probe.name and not is_made_to_leak(index.arms.get(held.arm)):
             named.setdefault(held.series.name, []).append(held)
     drawn = [_plate(index, probe, held) for held in list(named.values())[:MOST_FIGURES]]
     return drawn, len(named) - len(drawn)

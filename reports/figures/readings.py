@@ -37,6 +37,9 @@ def numbers(side: Side, metrics: Sequence[Metric] = ()) -> Numbers:
         return _exposures(side)
     if kind == "epsilon":
         return {bound.label: _bound(bound) + at_delta(side) for bound in bounds(side)}
+    if kind == "nights":
+        rows = zip(side.words("night"), side.rows("log_evidence", "log_e_value"), strict=True)
+        return {night: f"{nats(total)}; alone {nats(one)}" for night, (total, one) in rows}
     if kind in dots.KINDS:
         unit = dots.unit(side)
         return {
@@ -44,6 +47,11 @@ def numbers(side: Side, metrics: Sequence[Metric] = ()) -> Numbers:
             for row, c in dots.cells(kind, side).items()
         }
     return {}
+
+
+def nats(value: float | None) -> str:
+    """Evidence in nats, with its sign; "" where there is none."""
+    return "" if value is None else number(value, "nats", difference=True)
 
 
 def _of(n: float | None) -> str:

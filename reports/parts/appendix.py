@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from reports.index import Index
+from reports.index import Index, is_made_to_leak
 from reports.parts.costs import training_time
 from reports.record import ArmRecord, AuditRecord, DataQuality, Judgement, RunInfo
 from reports.words.format import count, counted
@@ -74,7 +74,8 @@ def arm_rows(index: Index) -> tuple[tuple[str, ...], ...]:
 
 
 def _what(arm: ArmRecord) -> str:
-    return f"{arm.role}, {arm.source}" + (f", twin of {arm.twin_of}" if arm.twin_of else "")
+    leaks = ", made to leak on purpose" if is_made_to_leak(arm) else ""
+    return f"{arm.role}, {arm.source}" + (f", twin of {arm.twin_of}" if arm.twin_of else leaks)
 
 
 def _recipe(arm: ArmRecord) -> str:

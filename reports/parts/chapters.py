@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from probes.results import Estimate, Metric, Pillar
 from reports.figures.plates import Plate, plates
-from reports.index import PILLARS, Index, show, show_contrast
+from reports.index import PILLARS, Index, is_made_to_leak, show, show_contrast
 from reports.parts.cards import TITLES, Card
 from reports.parts.claims import Claim, Line, claims, is_of_a_claim, line_of
+from reports.parts.controls import Battery, battery
 from reports.parts.tables import Table, by_arm, differences
 from reports.record import ArmRecord, ProbeRecord
 from reports.words.format import count, counted, level, significant
@@ -62,6 +63,7 @@ class Chapter:
         paragraph: Where its numbers come from, if that needs saying.
         blocks: Its probes.
         claims: In the privacy chapter, the differential privacy claims.
+        battery: Likewise, whether a leak would have been found; None where nothing was made to leak.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Chapter:
     paragraph: Sentence
     blocks: tuple[Block, ...]
     claims: tuple[Claim, ...]
+    battery: Battery | None = None
 
 
 def chapters(index: Index, cards: Sequence[Card]) -> tuple[Chapter, ...]:
@@ -92,6 +95,7 @@ def chapters(index: Index, cards: Sequence[Card]) -> tuple[Chapter, ...]:
                 paragraph=_twins(index) if pillar == "privacy" else (),
                 blocks=tuple(blocks),
                 claims=claims(index) if pillar == "privacy" else (),
+                battery=battery(index) if pillar == "privacy" else None,
             )
         )
     return tuple(found)
@@ -143,7 +147,7 @@ def _block(index: Index, probe: ProbeRecord, first_figure: int) -> Block:
     checks = [
         line_of(found.check, found.arm)
         for found in index.record.checks
-        if found.probe == probe.name and not is_of_a_claim(found)
+        if found.probe == probe.name and not is_of_a_claim(found) and not is_made_to_leak(index.arms.get(found.arm))
     ]
     order = [word for word, _ in OUTCOMES.values()]
     return Block(

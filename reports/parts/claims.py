@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from probes.results import Check
-from reports.index import DP_CLAIM, Index, is_private, privacy_of
+from reports.index import DP_CLAIM, Index, is_made_to_leak, is_private, privacy_of
 from reports.record import ArmCheck, ArmRecord, PrivacyRecord
 from reports.words.format import count, counted, exact, significant, upper
 from reports.words.text import capitalised, listed
@@ -47,6 +47,7 @@ class Claim:
         warnings: What the claim does not say of itself.
         figures: What it was worked out from, by name.
         lines: Its points: those that fail first.
+        is_false: Whether it is false on purpose, to see whether it would be refuted.
     """
 
     arm: str
@@ -55,18 +56,20 @@ class Claim:
     warnings: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
+    is_false: bool = False
 
 
 def claims(index: Index) -> tuple[Claim, ...]:
     """The claims of the record's arms, of the two that are compared first; a twin shares its arm's."""
     pair = [arm for arm in index.pair if is_private(arm)]
     others = [arm for arm in index.record.arms if is_private(arm) and arm.twin_of is None and arm not in pair]
+    others.sort(key=is_made_to_leak)
     return tuple(_claim(index, arm) for arm in (*pair, *others))
 
 
 def _claim(index: Index, arm: ArmRecord) -> Claim:
-    privacy = privacy_of(arm)
-    lines = [*_checked(index, arm), *_noise(index, arm)]
+    privacy = None if is_made_to_leak(arm) else privacy_of(arm)
+    lines = [*_checked(index, arm), *([] if privacy is None else _noise(index, arm))]
     order = list(OUTCOMES)
     return Claim(
         arm=arm.name,
@@ -75,6 +78,7 @@ def _claim(index: Index, arm: ArmRecord) -> Claim:
         warnings=tuple(_warnings(index, arm, privacy)),
         figures=() if privacy is None else tuple(_figures(privacy)),
         lines=tuple(sorted(lines, key=lambda line: order.index(line.outcome.lower()))),
+        is_false=is_made_to_leak(arm),
     )
 
 
@@ -126,8 +130,11 @@ def _promise(arm: ArmRecord, privacy: PrivacyRecord | None) -> str:
     if privacy is None:
         claimed = arm.claims or {}
         epsilon, delta = claimed.get("epsilon"), claimed.get("delta")
-        at = "" if delta is None else f" at δ = {significant(delta)}"
-        return f"Claimed, not accounted here: ε = {'?' if epsilon is None else significant(epsilon)}{at}."
+        at = f"ε = {'?' if epsilon is None else significant(epsilon)}"
+        at += "" if delta is None else f" at δ = {significant(delta)}"
+        if is_made_to_leak(arm):
+            return f"Deliberately false: {at} is claimed, and no noise was added. It promises nothing to anybody."
+        return f"Claimed, not accounted here: {at}."
     if privacy.epsilon is None:
         return "ε is unknown: the accountant's state was lost, and without it nothing is promised."
     at = f"ε ≤ {upper(privacy.epsilon)} at δ = {significant(privacy.delta)}"
@@ -157,7 +164,7 @@ def _warnings(index: Index, arm: ArmRecord, privacy: PrivacyRecord | None) -> It
             f"ε is promised per example. For a secret that stands {times} times in the data, as some canaries do, ε is "
             f"{times} times as large, and δ more than that (group privacy)."
         )
-    runs = sum(run.privacy is not None for run in arm.runs)
+    runs = 0 if is_made_to_leak(arm) else sum(run.privacy is not None for run in arm.runs)
     if runs > 1:
         yield f"{count(runs)} training runs each spend this budget: who sees all of them holds the sum."
 
@@ -166,7 +173,7 @@ def repetitions(index: Index) -> list[int]:
     """How often repeated canaries stood in the twins' training data: the numbers above one."""
     found = set()
     for held in index.record.series:
-        if held.series.kind == "exposure":
+        if held.series.kind == "exposure" and not is_made_to_leak(index.arms.get(held.arm)):
             copies = held.series.columns.get("repetitions", ())
             found |= {int(n) for n in copies if isinstance(n, int | float) and n > 1}
     return sorted(found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.index import Index, is_private, privacy_of
 from reports.parts.cards import Card
+from reports.parts.controls import battery, plain_answer
 from reports.parts.scope import Gap, not_tested
 from reports.record import ArmRecord, AuditRecord, GateResult, Judgement, RunInfo
 from reports.words.format import NO_BREAK, count, counted, short
@@ -188,11 +189,11 @@ def _answers(index: Index, found: Verdict, gaps: Sequence[Gap], scope: Sequence[
     judgement = found.judgement
     if judgement is None:
         yield "What failed", ("Nothing was held against a limit.",)
-        yield "How sure", ("Each number carries its own interval; none was judged.",)
+        yield "How sure", ("Each number carries its own interval; none was judged.", *plain_answer(battery(index)))
         yield "Undecided", ("Everything.",)
     else:
         yield "What failed", what_failed(judgement, index)
-        yield "How sure", how_sure(judgement, index)
+        yield "How sure", (*how_sure(judgement, index), *plain_answer(battery(index)))
         yield "Undecided", undecided(judgement, index)
     yield "Not tested", not_tested(index, judgement, gaps, scope)
     yield "Whose limit", ("Nobody’s: there is no policy.",) if judgement is None else whose_limit(judgement, index)

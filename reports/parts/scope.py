@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.results import ALL, NotMeasured
-from reports.index import PILLARS, Index
+from reports.index import PILLARS, Index, is_made_to_leak
 from reports.parts.cards import TITLES
 from reports.record import GateResult, Judgement
 from reports.words.format import count, counted
@@ -33,6 +33,8 @@ def unmeasured(index: Index) -> tuple[Gap, ...]:
     """What was planned and yielded no number, grouped by reason: errors first, then units, then single numbers."""
     units: dict[tuple[str, str, str], list[str]] = {}
     for unit in index.record.unmeasured:
+        if is_made_to_leak(index.arms.get(unit.arm)) and unit.outcome != "error":
+            continue
         units.setdefault((unit.outcome, unit.probe, unit.reason), []).append(unit.arm)
     gaps = [
         Gap(name=f"{probe} on {listed(list(dict.fromkeys(arms)))}", reason=reason, is_error=outcome == "error")
@@ -44,7 +46,7 @@ def unmeasured(index: Index) -> tuple[Gap, ...]:
 def _single_numbers(index: Index) -> Iterator[Gap]:
     groups: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for metric in index.metrics.values():
-        if isinstance(metric.estimate, NotMeasured):
+        if isinstance(metric.estimate, NotMeasured) and not is_made_to_leak(index.arms.get(metric.arm)):
             arms, slices = groups.setdefault((metric.probe, metric.label, metric.estimate.reason), ({}, {}))
             arms[metric.arm] = None
             if metric.slice != ALL:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probes.results import ALL, Estimate, Metric, NotMeasured, Value
-from reports.index import Index, address, show, show_contrast
+from reports.index import Index, address, is_made_to_leak, show, show_contrast
 from reports.parts.comparison import ideal_words
 from reports.record import ArmRecord, Contrast, ProbeRecord
 from reports.words.format import NO_BREAK, Shown, count, counted, number, significant
@@ -65,7 +65,8 @@ Key = tuple[str, str]
 
 def by_arm(index: Index, probe: ProbeRecord) -> tuple[Table, ...]:
     """A probe's numbers by arm: those of the compared arms first."""
-    metrics = [metric for metric in index.metrics.values() if metric.probe == probe.name]
+    mine = [metric for metric in index.metrics.values() if metric.probe == probe.name]
+    metrics = [metric for metric in mine if not is_made_to_leak(index.arms.get(metric.arm))]
     arms = _ordered(index, probe, {metric.arm for metric in metrics})
     keys = dict.fromkeys((address(metric), metric.slice) for metric in metrics)
     labels = {address(metric): metric for metric in metrics}
