@@ -23,7 +23,7 @@ SHORT = (
     "data.domains.tweets.limit=150",
     "training.max_steps=5",
     "arms.standard.seeds=1",
-    "arms.dp.training={strategy: {frozen: 4}, max_steps: 5, batch_size: 64, learning_rate: 1e-3}",
+    "arms.dp.training={strategy: bitfit, max_steps: 5, batch_size: 64, learning_rate: 5e-3}",
     "compute.threads=1",
 )
 
