@@ -18,7 +18,8 @@ from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
 from audit.running.arms import StoredModel, notes_of, privacy_record
 from audit.running.claims import claim_lines
-from audit.settings.config import Model, Privacy
+from audit.settings.sections.models import Model
+from audit.settings.sections.training import Privacy
 from audit.training.exactness import InexactClipping
 from audit.training.selfcheck import CANARIES, MAX_GRAD_NORM, UNITS, Attacked, attacked
 from audit.training.spec import PrivacySpec

@@ -10,7 +10,9 @@ from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
 from audit.running.claims import OtherTraining, claim_lines
 from audit.running.draw_tests import Binomials, dispersion_p, poisson_p, sizes_of_batches
-from audit.settings.config import Claims, Model, Privacy
+from audit.settings.sections.arms import Claims
+from audit.settings.sections.models import Model
+from audit.settings.sections.training import Privacy
 from audit.training.accounting import composed_epsilon
 from reports.record import Identity, PrivacyRecord, SeedRecord, TrainingRecord
 

@@ -11,7 +11,8 @@ from audit.planning.plan import make_plan
 from audit.running.arms import StoredModel, as_trained
 from audit.running.asking import Answered, Measured
 from audit.running.cuts import with_cuts
-from audit.settings.config import AuditConfig, Model
+from audit.settings.config import AuditConfig
+from audit.settings.sections.models import Model
 from audit.world.splits import splits
 from probes.protocol import Facts
 from reports.record import Identity, SeedRecord, TrainingRecord

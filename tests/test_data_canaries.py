@@ -9,7 +9,7 @@ from audit.data.canaries import DEFAULT, make_canaries
 from audit.data.clusters import words
 from audit.data.files import DataError
 from audit.data.forms import Form, draw_secrets, luhn_digit
-from audit.settings.config import Canaries
+from audit.settings.sections.data import Canaries
 from probes.protocol import Items
 
 VOCABULARY = [f"{a}{b}" for a in "bdfgh" for b in ("all", "ill", "ot", "un", "en")]

@@ -11,7 +11,7 @@ import pytest
 
 from audit.data.files import DataError
 from audit.data.rows import LONGEST_TEXT, read
-from audit.settings.config import Source
+from audit.settings.sections.data import Source
 
 
 def csv(folder: Path, content: str | bytes, **columns) -> Source:

@@ -12,7 +12,8 @@ from audit.planning.ahead import Work, _parameters
 from audit.planning.forecast import Forecast, forecast
 from audit.planning.prospects import Prospect, _Case, _outlook
 from audit.progress import Lines
-from audit.settings.config import Gate, Model
+from audit.settings.sections.models import Model
+from audit.settings.sections.policy import Gate
 from audit.store import RunFolder
 from audit.units import events_of
 from probes.catalog import instantiate

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from audit.judging.gate import criterion, exit_code, judge
 from audit.judging.targets import address, targets
-from audit.settings.config import Gate, Policy
+from audit.settings.sections.policy import Gate, Policy
 from audit.store import digest
 from probes.results import ALL, Estimate, NotMeasured
 from reports.record import Contrast, GateResult, Judgement, UnitOutcome

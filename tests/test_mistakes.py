@@ -2,15 +2,20 @@
 
 import ast
 import json
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from pydantic import BaseModel
 
-import audit.settings.config as vocabulary
 from audit.opening import opened
+from audit.settings import config as whole
+from audit.settings import sections
 from audit.settings.inspection import checkpoint_of, rows_of, why_other_classes
 from audit.settings.mistakes import ConfigError
+from audit.settings.sections.strict import Strict
+from audit.settings.sections.training import Privacy
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = f"model: org/name@{COMMIT}\n"
@@ -354,12 +359,13 @@ def test_what_may_be_no_more_than_a_consequence_is_not_said(folder, case):
 
 
 def _sections() -> list[type[BaseModel]]:
-    found = [each for each in vars(vocabulary).values() if isinstance(each, type) and issubclass(each, BaseModel)]
-    return [each for each in found if each is not BaseModel and each.__module__ == vocabulary.__name__]
+    modules = [whole, *(import_module(f"{sections.__name__}.{m.name}") for m in iter_modules(sections.__path__))]
+    found = [each for module in modules for each in vars(module).values() if isinstance(each, type)]
+    return [each for each in found if issubclass(each, Strict) and each is not Strict]
 
 
 def test_every_setting_is_read_somewhere_outside_its_checks():
-    root = Path(vocabulary.__file__).parents[1]
+    root = Path(whole.__file__).parents[1]
     sources = [path for path in root.rglob("*.py") if not path.name.startswith("checks")]
     nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8"))))
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -370,7 +376,7 @@ def test_every_setting_is_read_somewhere_outside_its_checks():
 def test_the_largest_epsilon_is_the_accountants():
     from audit.training.accounting import LARGEST_EPSILON
 
-    bounds = vocabulary.Privacy.model_json_schema()["properties"]["epsilon"]["anyOf"][0]
+    bounds = Privacy.model_json_schema()["properties"]["epsilon"]["anyOf"][0]
     assert bounds["maximum"] == LARGEST_EPSILON
 
 

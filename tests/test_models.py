@@ -3,7 +3,7 @@ import json
 import pytest
 
 from audit.running.models import ModelError, check_classes, identity, load, longest, own_head, save, subject
-from audit.settings.config import Model, Task
+from audit.settings.sections.models import Model, Task
 
 
 def saved(pair, folder):

@@ -6,9 +6,9 @@ import pytest
 
 from audit.judging.gate import judge
 from audit.planning.plan import make_plan
-from audit.settings.config import Policy
 from audit.settings.mistakes import ConfigError
 from audit.settings.reading import read
+from audit.settings.sections.policy import Policy
 from audit.settings.validate import check
 from probes.catalog import PROBES
 from tests import record_factory as make

@@ -12,9 +12,9 @@ from audit.planning.plan import make_plan
 from audit.progress import Lines
 from audit.running import execute
 from audit.running.privacy_units import delta_of, examples_of, unit_count, unit_names, wrong_persons
-from audit.settings.config import Privacy
 from audit.settings.mistakes import ConfigError
 from audit.settings.reading import read
+from audit.settings.sections.training import Privacy
 from audit.training.spec import Unit
 from probes.protocol import Items
 from reports.parts.claims import UNIT_WORDS

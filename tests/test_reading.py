@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.settings.config import AuditConfig, Policy, json_schema
+from audit.settings.config import AuditConfig, json_schema
 from audit.settings.mistakes import ConfigError
 from audit.settings.reading import Loaded, configs_folder, read
+from audit.settings.sections.policy import Policy
 
 SMALL = "model: world\ndata: {world: {}}\n"
 

@@ -149,7 +149,7 @@ def measured_once(tmp_path, monkeypatch):
     from audit import units
     from audit.running.arms import StoredModel
     from audit.running.asking import Asking
-    from audit.settings.config import Model
+    from audit.settings.sections.models import Model
     from probes.protocol import Ask, Facts, Items, Subject
     from reports.record import Identity, SeedRecord
 

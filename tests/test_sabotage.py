@@ -12,7 +12,8 @@ from audit.planning.plan import ArmPlan
 from audit.running import arms
 from audit.running.arms import StoredModel, as_examples, notes_of, privacy_record
 from audit.running.claims import claim_lines
-from audit.settings.config import Model, Privacy
+from audit.settings.sections.models import Model
+from audit.settings.sections.training import Privacy
 from audit.training import bookkeeping, per_example, privacy
 from audit.training import selfcheck as attack
 from audit.training.draws import PoissonDraws

@@ -9,7 +9,7 @@ from audit.progress import Lines
 from audit.refusal import Damaged
 from audit.running import execute
 from audit.running.seal import read_seal
-from audit.settings.config import Policy
+from audit.settings.sections.policy import Policy
 from audit.store import RunFolder, digest, read_json, write_json
 from reports.record import load_record, load_run
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from audit.data.files import DataError
-from audit.settings.config import AuditConfig, World
+from audit.settings.config import AuditConfig
 from audit.settings.reading import read
+from audit.settings.sections.data import World
 from audit.world.defects import CLEAN, PLANTED
 from audit.world.language import (
     CLASSES,

@@ -23,7 +23,7 @@ from audit.data.coins import fair_coins, generator, pseudonym
 from audit.data.files import DataError
 from audit.data.forms import Form, draw_secrets
 from audit.data.splits import stack
-from audit.settings.config import Canaries
+from audit.settings.sections.data import Canaries
 from probes.protocol import Items
 
 DEFAULT = Canaries(kind="random", count=200)

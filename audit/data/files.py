@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.settings.config import Source
 from audit.settings.mistakes import columns_shown
+from audit.settings.sections.data import Source
 
 MALFORMED = "malformed line"
 WRONG_ENCODING = "wrong encoding"

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from audit.data.files import DataError
 from audit.data.rows import UNKNOWN, Reading
-from audit.settings.config import AuditConfig, Source
+from audit.settings.config import AuditConfig
+from audit.settings.sections.data import Source
 
 MOST_NAMES = 50
 """Most different values that a column of groups, domains or classes may have, over all sources."""

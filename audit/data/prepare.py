@@ -16,7 +16,8 @@ from audit.data.quality import data_quality
 from audit.data.rows import NOBODY, UNKNOWN, Row
 from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
 from audit.data.splits import Splits, stack
-from audit.settings.config import AuditConfig, Source
+from audit.settings.config import AuditConfig
+from audit.settings.sections.data import Source
 from probes.privacy.personal import naming
 from probes.protocol import Array, Items
 

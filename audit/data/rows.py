@@ -23,7 +23,7 @@ from audit.data.files import (
     numbered_by,
     records,
 )
-from audit.settings.config import Source
+from audit.settings.sections.data import Source
 
 LONGEST_TEXT = 100_000
 """Texts of more characters than this are bad rows ("over-long")."""

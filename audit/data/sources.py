@@ -7,7 +7,8 @@ from pathlib import Path
 from audit.data.files import DataError, name_of
 from audit.data.names import ShownNames
 from audit.data.rows import Reading, read
-from audit.settings.config import AuditConfig, Source
+from audit.settings.config import AuditConfig
+from audit.settings.sections.data import Source
 
 TRAIN = "train"
 

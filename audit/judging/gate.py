@@ -21,7 +21,7 @@ from scipy.special import ndtri
 from audit.exits import BLOCKED, INCOMPLETE, INCONCLUSIVE, OK
 from audit.judging.evidence import Evidence
 from audit.judging.targets import Target, address, targets
-from audit.settings.config import Gate, Policy
+from audit.settings.sections.policy import Gate, Policy
 from audit.store import digest
 from probes.catalog import find
 from probes.results import Estimate, MetricSpec, NotMeasured, Value

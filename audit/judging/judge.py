@@ -8,7 +8,7 @@ from audit.judging.intervals import Kept
 from audit.judging.pages import read, write_reports
 from audit.refusal import Refused
 from audit.running.seal import read_seal
-from audit.settings.config import Policy
+from audit.settings.sections.policy import Policy
 from audit.store import RunFolder, file_digest, read_json, write_text
 from reports.record import AuditRecord, Judgement, dumps, load_record
 

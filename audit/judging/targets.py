@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audit.settings.config import TWIN, Gate
+from audit.settings.sections.arms import TWIN
+from audit.settings.sections.policy import Gate
 from probes.catalog import find
 from probes.protocol import Key
 from probes.results import ALL, Estimate, Metric, NotMeasured, Pillar

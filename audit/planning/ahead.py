@@ -23,7 +23,7 @@ from audit.running.arms import StoredModel
 from audit.running.asking import Answered, Asking, Measured
 from audit.running.execute import Order, asked_of, settings_of, unit_of_ask, unit_of_probe, unit_of_training
 from audit.running.privacy_units import examples_of, unit_count
-from audit.settings.config import WORLD, Model
+from audit.settings.sections.models import WORLD, Model
 from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name
 from probes.protocol import Ask, Facts, HasStatistics, Probe

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from audit.settings.checks_of_task import classes_of
-from audit.settings.config import AuditConfig, Head
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import Place
+from audit.settings.sections.models import Head
 from probes.benchmarks import BENCHMARKS
 from probes.catalog import instantiate
 from probes.protocol import Facts, Items, Probe

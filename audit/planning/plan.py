@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audit.settings.config import TWIN, AuditConfig, Claims, Leaky, NoNoise, Policy, Privacy, Training
+from audit.settings.config import AuditConfig
+from audit.settings.sections.arms import TWIN, Claims, Leaky, NoNoise
+from audit.settings.sections.policy import Policy
+from audit.settings.sections.training import Privacy, Training
 from probes.catalog import defaults, instantiate
 from probes.protocol import Probe
 from probes.results import Role

@@ -14,7 +14,8 @@ from audit.planning.expectations import asks_of
 from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
 from audit.running.execute import Order
-from audit.settings.config import TWIN, Gate, Policy
+from audit.settings.sections.arms import TWIN
+from audit.settings.sections.policy import Gate, Policy
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
 from probes.privacy.membership import FEWEST_FALSE_ALARMS
 from probes.protocol import Array, Ask, Facts, Items, Probe

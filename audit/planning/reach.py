@@ -85,7 +85,8 @@ def reaches(order: Order, splits: Splits, models: Mapping[tuple[str, int], Store
                 except NotApplicable:  # said where the probe is
                     continue
                 once = int((asks["arm"].on["repetitions"].astype(int) == 1).sum())
-                yield _reach(arm, name, probe, facts, once)
+                if once or facts.claim is not None:  # what is planted more than once bounds nothing
+                    yield _reach(arm, name, probe, facts, once)
 
 
 def _reach(arm: ArmPlan, name: str, probe: Canaries, facts: Facts, canaries: int) -> Reach:

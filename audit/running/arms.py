@@ -13,8 +13,10 @@ from audit.data.splits import Splits, stack
 from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
 from audit.running.privacy_units import delta_of, examples_of, unit_count, unit_names
-from audit.settings.config import WORLD, AuditConfig, Head, LayerDecay, LoraStrategy, Model, Privacy, Training
-from audit.settings.config import Frozen as FrozenLayers
+from audit.settings.config import AuditConfig
+from audit.settings.sections.models import WORLD, Head, Model
+from audit.settings.sections.training import Frozen as FrozenLayers
+from audit.settings.sections.training import LayerDecay, LoraStrategy, Privacy, Training
 from audit.store import digest, file_digest, read_json, write_json, write_text
 from audit.training.spec import (
     BitFit,

@@ -19,8 +19,9 @@ from audit.running.asking import Answered, Asking, Measured, broken, not_measure
 from audit.running.preflight import placed, preflight
 from audit.running.preparation import prepared
 from audit.running.seal import Seal, now, sealed
-from audit.settings.config import AuditConfig, Head
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import Lines
+from audit.settings.sections.models import Head
 from audit.store import RunFolder, Store, private_folder, write_json, write_text
 from audit.units import Observer, Units, tool_version
 from audit.world.pairs import name_swaps, stereotype_pairs

@@ -27,8 +27,8 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from audit.refusal import Refused
 from audit.settings.checks_of_models import REMEDY
-from audit.settings.config import Head, Model, Task
 from audit.settings.inspection import ENCODERS, checkpoint_of, positions, why_not_a_model, why_other_classes
+from audit.settings.sections.models import Head, Model, Task
 from audit.store import digest
 from audit.training.features import Memory, remembering
 from audit.training.spec import HeadOnly

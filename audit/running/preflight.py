@@ -16,8 +16,9 @@ from audit.refusal import Refused
 from audit.running.arms import as_examples, privacy_of, spec_of
 from audit.running.privacy_units import examples_of, unit_count
 from audit.settings.checks_of_arms import setting_of
-from audit.settings.config import AuditConfig, Model
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import ConfigError, Lines, Place, Wrong, did_you_mean, listed
+from audit.settings.sections.models import Model
 from audit.training.spec import Lora, TrainingSpec
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from audit.running.privacy_units import examples_of, unit_count, wrong_persons
 from audit.settings.checks_of_arms import wrong_privacy
 from audit.settings.checks_of_models import wrong_number_of_classes
 from audit.settings.checks_of_task import no_class
-from audit.settings.config import AuditConfig, Source
+from audit.settings.config import AuditConfig
 from audit.settings.inspection import checkpoint_of, why_other_classes
 from audit.settings.mistakes import ConfigError, Lines, Wrong, listed
+from audit.settings.sections.data import Source
 from audit.store import Store, digest, file_digest, stored_salt
 from audit.units import Units, code_of_data, versions
 

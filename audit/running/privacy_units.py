@@ -7,8 +7,8 @@ from audit.data.references import reference_examples
 from audit.data.rows import NOBODY
 from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan
-from audit.settings.config import Privacy
 from audit.settings.mistakes import Wrong
+from audit.settings.sections.training import Privacy
 from probes.protocol import Items
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from audit.data.splits import Splits
-from audit.settings.config import Policy
+from audit.settings.sections.policy import Policy
 from audit.store import RunFolder, digest, read_json, write_json
 from audit.units import Observer
 

@@ -6,8 +6,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from audit.settings.config import AuditConfig, model_by_name
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, shown
+from audit.settings.sections.models import model_by_name
 
 
 def apply(data: dict[str, Any], lines: Lines, change: str) -> Lines:

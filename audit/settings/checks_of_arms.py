@@ -7,9 +7,11 @@ from pathlib import Path
 
 from audit.settings.checks import Check
 from audit.settings.checks_of_models import REMEDY, checkpoint
-from audit.settings.config import TWIN, Arm, AuditConfig, Frozen, Training
+from audit.settings.config import AuditConfig
 from audit.settings.inspection import why_not_a_model
 from audit.settings.mistakes import Place, Wrong
+from audit.settings.sections.arms import TWIN, Arm
+from audit.settings.sections.training import Frozen, Training
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What an arm or a domain may be called: its name becomes a part of metric ids and of file names."""

@@ -8,9 +8,10 @@ from audit.settings.checks import Check, below
 from audit.settings.checks_of_arms import NAME
 from audit.settings.checks_of_models import wrong_revision
 from audit.settings.checks_of_task import classes_of, no_class
-from audit.settings.config import AuditConfig, Canaries, Data, Source
+from audit.settings.config import AuditConfig
 from audit.settings.inspection import columns_of, rows_of
 from audit.settings.mistakes import Place, Wrong, columns_shown, did_you_mean, listed
+from audit.settings.sections.data import Canaries, Data, Source
 
 _SHARES = {"validation": 0.1, "test": 0.2}
 """What is held out where the config is silent."""

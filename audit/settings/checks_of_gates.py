@@ -3,8 +3,9 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from audit.settings.config import AuditConfig, Gate, Policy
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
+from audit.settings.sections.policy import Gate, Policy
 
 _METRIC = re.compile(r"([\w-]+)\.([\w-]+)(\[[^\[\]]+\])?")
 

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from audit.settings.checks import Check
-from audit.settings.config import WORLD, AuditConfig
+from audit.settings.config import AuditConfig
 from audit.settings.inspection import Checkpoint, checkpoint_of, why_not_a_model, why_other_classes
 from audit.settings.mistakes import Place, Wrong
+from audit.settings.sections.models import WORLD
 
 REMEDY = "give the folder that save_pretrained writes, with its weights as safetensors"
 

@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator
 from functools import partial
 
 from audit.settings.checks import Check, below
-from audit.settings.config import WORLD, AuditConfig, Threshold
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import Place, Wrong, did_you_mean, listed
+from audit.settings.sections.models import WORLD, Threshold
 from audit.world.language import CLASSES, PROMPT, vocabulary
 
 _TASK: Place = ("task",)

@@ -19,9 +19,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from audit.settings.changes import apply as apply_change
-from audit.settings.config import WORLD, AuditConfig, PolicyInUse, model_by_name
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import ConfigError, Lines, Mistake, Place, Spot, did_you_mean, listed, mistakes_of, shown
 from audit.settings.remainder import remainder
+from audit.settings.sections.models import WORLD, model_by_name
+from audit.settings.sections.policy import PolicyInUse
 
 __all__ = ["ConfigError", "Lines", "Loaded", "Mistake", "configs_folder", "read", "read_with_mistakes"]
 

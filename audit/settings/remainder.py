@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from audit.settings.config import WORLD, AuditConfig
+from audit.settings.config import AuditConfig
 from audit.settings.mistakes import Place, nearest_setting, place_of
+from audit.settings.sections.models import WORLD
 
 _ROUNDS = 20
 """Most rounds of taking out: taking one out can show another, or leave a section without what it needs."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from audit.settings.config import World
+from audit.settings.sections.data import World
 
 
 @dataclass(frozen=True, kw_only=True)

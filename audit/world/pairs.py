@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from audit.data.coins import generator
-from audit.settings.config import World
+from audit.settings.sections.data import World
 from audit.world.defects import defects_of
 from audit.world.language import (
     BIOGRAPHY,

@@ -7,7 +7,9 @@ import numpy as np
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from audit.data.coins import generator
-from audit.settings.config import AuditConfig, Pretraining, World
+from audit.settings.config import AuditConfig
+from audit.settings.sections.data import World
+from audit.settings.sections.models import Pretraining
 from audit.training.spec import Examples, TrainingSpec
 from audit.training.train import train
 from audit.world.defects import Defects, defects_of

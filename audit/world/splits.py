@@ -7,7 +7,8 @@ from audit.data.coins import commitment, fair_coins, generator, pseudonym
 from audit.data.files import DataError
 from audit.data.quality import data_quality
 from audit.data.splits import Splits
-from audit.settings.config import AuditConfig, Canaries, World
+from audit.settings.config import AuditConfig
+from audit.settings.sections.data import Canaries, World
 from audit.world.defects import defects_of
 from audit.world.language import CARD, CLASSES, CONTEXT, CUSTOMER, DOMAINS, Domain, vocabulary
 from audit.world.texts import CARD_DIGITS, ticket

@@ -54,7 +54,7 @@ class Bench:
         import torch
 
         from audit.running.models import load
-        from audit.settings.config import Model
+        from audit.settings.sections.models import Model
 
         torch.manual_seed(seed)
         return load(Model(name=str(self.folder / name)), "classifier", ("a", "b"), new_head=True)
@@ -69,7 +69,7 @@ class Bench:
     def trained(self, name: str, seed: int, features: Any, *, of_all: bool = False) -> None:
         """Train a head on what its coins chose of the pool and on everything else, and save the model."""
         from audit.running.models import identity, save
-        from audit.settings.config import Task
+        from audit.settings.sections.models import Task
         from audit.training.train import train
 
         chosen = np.ones(TEXTS, dtype=bool)
