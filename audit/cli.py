@@ -425,11 +425,15 @@ def selfcheck(privacy: bool, epsilon: float, seed: int | None, as_json: bool) ->
 def nights(runs: Path, title: str | None, page: Path | None, as_json: bool) -> None:
     """Read all finished runs in folder RUNS as one series: do all nights together refute a claimed epsilon?
 
-    The error over all nights together, whenever one looks, is at most 5 %. Each night needs coins of its own: run it
-    with --fresh-coins. Code 10 if a claim is refuted, 11 if one could not have been, 12 if nights do not compare.
+    For each claim the error over all nights together, whenever one looks, is at most 5 %. Each night needs coins of its
+    own: run it with --fresh-coins. Code 10 if a claim is refuted, 11 if one could not have been, 12 if nights do not
+    compare.
     """
     from audit.judging.nights import over_nights, plain, words
+    from audit.refusal import Refused
 
+    if page is not None and not page.absolute().parent.is_dir():
+        raise Refused(f"{page}: there is no folder {page.parent}; make it, or write the page elsewhere")
     found = over_nights(runs, title)
     document = plain(found)
     if page is not None and found.arms:

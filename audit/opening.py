@@ -10,7 +10,7 @@ from pathlib import Path
 from audit.planning.outline import why_not
 from audit.planning.plan import Plan, make_plan
 from audit.refusal import Damaged
-from audit.running.execute import Order
+from audit.running.order import Order
 from audit.settings.mistakes import ConfigError
 from audit.settings.reading import Loaded, read_with_mistakes
 from audit.settings.validate import check

@@ -62,7 +62,7 @@ def code_of_training() -> str:
 @cache
 def code_of_data() -> str:
     """Hash of the source that makes items."""
-    return sources_digest([_AUDIT / "data", _AUDIT / "world"])
+    return sources_digest([_AUDIT / "data", _AUDIT / "world", _PROBES / "privacy" / "personal.py"])
 
 
 @cache

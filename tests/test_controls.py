@@ -21,7 +21,7 @@ from reports.html import render
 from reports.index import Index
 from reports.markdown import summary
 from reports.parts.controls import battery
-from reports.record import load_record
+from reports.record import load_record, load_run
 from reports.view import view
 
 SMALL = {"model": "world", "data": {"world": {}}}
@@ -92,6 +92,11 @@ def test_a_classifiers_controls_train_the_head_alone_and_others_what_the_config_
     assert (found.strategy, found.epochs) == ("lora", 6.0)
     own = config(controls={"leaky": {"training": {"epochs": 7.0}}}).training_of_control("leaky")
     assert own.epochs == 7.0
+
+
+def test_a_slower_head_in_the_config_does_not_slow_a_head_that_is_to_learn_by_heart():
+    recipe = config(controls=BOTH, training={"head_learning_rate": 1e-4}).training_of_control("leaky")
+    assert (recipe.learning_rate, recipe.head_learning_rate) == (1e-2, None)
 
 
 def test_a_training_that_learnt_by_heart_and_a_claim_without_noise_are_found():
@@ -178,6 +183,22 @@ def test_both_controls_and_all_heads_share_one_pass_of_the_body():
     _, folder = audited(*FOUND)
     done = [line for line in (folder / "events.jsonl").read_text().splitlines() if '"done"' in line]
     assert sum('"unit":"features"' in line for line in done) == 1
+
+
+def test_a_second_look_at_trained_heads_leaves_the_run_as_it_is():
+    _, folder = audited(*FOUND)
+    before = (folder / "run.json").read_bytes()
+    execute.run(order_of(*FOUND), QUIET)
+    assert (folder / "run.json").read_bytes() == before
+
+
+def test_heads_trained_on_another_pass_of_the_body_are_other_models():
+    # In the last digits a text's hidden states depend on the texts that stand in a batch with it.
+    alone = "arms={standard: {training: {max_steps: 2, strategy: head}}}", "probes={canaries: }"
+    planted = (f"data.canaries=[{{kind: random, count: {count}}}]" for count in (12, 20))
+    first, again = (load_run(audited(*alone, canaries)[1] / "run.json").objects for canaries in planted)
+    assert first["features"] != again["features"]
+    assert first["train:standard@0"] != again["train:standard@0"], "trained on the same texts, no canary among them"
 
 
 def test_verifying_recomputes_what_was_found_on_controls():

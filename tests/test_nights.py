@@ -148,6 +148,7 @@ def written(root, seed: int, leak: float, *, coins: int | None = None, claim=CLA
     again = ArmSeries(arm="dp-twin", probe="canaries", seed=2, series=series(seed + 500, 9.0, claim))
     other = ArmSeries(arm="standard-twin", probe="canaries", seed=1, series=series(seed, leak, None))
     arms = tuple(_trained(arm, changed.get("weights", f"{seed}")) for arm in record.arms)
+    arms = tuple(replace(arm, control="no_noise") if arm.name == changed.get("control") else arm for arm in arms)
     found = replace(record, title=title, provenance=kept, series=(shown, again, other), arms=arms)
     started = changed.get("started", f"2026-01-{30 - seed:02d}T00:00:00+00:00")
     folder.record.write_text(dumps(found), "utf-8")
@@ -290,6 +291,18 @@ def test_a_series_that_could_not_have_refuted_ends_with_11_and_one_without_claim
     assert ended.exit_code == 3
     assert "no run has an arm whose claim was put to the test" in ended.stdout
     assert not (tmp_path / "nights.html").exists()
+
+
+def test_a_claim_that_is_false_on_purpose_is_no_part_of_a_series(tmp_path):
+    written(tmp_path, 0, 9.0, control="dp-twin")
+    assert not over_nights(tmp_path).arms
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_refused_in_a_sentence(tmp_path):
+    written(tmp_path, 0, 0.0)
+    ended = audit("nights", tmp_path, "--page", tmp_path / "no" / "n.html")
+    assert ended.exit_code == 2
+    assert "there is no folder" in ended.stderr
 
 
 def test_nights_are_read_without_torch(tmp_path):

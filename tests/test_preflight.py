@@ -54,6 +54,16 @@ def said(folder: Path, text: str) -> list[str]:
     return [str(mistake).replace(f"{folder}/", "") for mistake in caught.value.mistakes]
 
 
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_trained(folder, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert said(folder, CLASSIFIER + ARM + "compute: {device: cuda}\n") == [
+        "audit.yaml:5: compute.device: PyTorch finds no GPU on this machine; write compute.device: cpu, or install "
+        "PyTorch's build for your GPU"
+    ]
+
+
 REFUSED = {
     "adapters of a layer that is none": (
         CLASSIFIER + "arms:\n  it:\n    training: {strategy: {lora: {target_modules: [query, valeu]}}}\n",

@@ -153,6 +153,26 @@ def test_a_file_that_does_not_say_who_is_a_member_is_refused(tmp_path, text, wor
         read_brought(path, ("a", "b"))
 
 
+def test_clusters_are_numbered_and_not_called_what_the_file_calls_them(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,is_member,cluster\na,1,ann@example.org\nb,0,\nc,0,ann@example.org\n")
+    clusters = read_brought(path, ())["cluster"].tolist()
+    assert clusters == ["brought:000000", "brought:000001", "brought:000000"]
+
+
+def test_a_file_that_is_not_in_utf_8_is_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,is_member\n\xff,1\n")
+    with pytest.raises(ValueError, match="must be in UTF-8"):
+        read_brought(path, ())
+
+
+def test_a_row_that_ends_before_its_pair_has_an_empty_one(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,is_member,text_pair\na,1\n")
+    assert read_brought(path, ())["text_pair"].tolist() == [""]
+
+
 def test_a_class_that_the_task_does_not_have_is_refused(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,is_member,label\nhello,1,c\n")

@@ -136,9 +136,24 @@ def test_a_group_of_members_alone_is_not_scored():
     assert not [one for one in given if isinstance(one, Finding) and "east" in one.slice]
 
 
+def test_a_group_whose_records_are_too_short_to_be_halved_is_not_compared_in_what_is_said():
+    some = tables(7)
+    short = (some["arm"]["group:region"] == "south") & ~some["arm"]["is_member"]
+    top = [row[:4] if cut else row for row, cut in zip(some["arm"]["is_top"], short, strict=True)]
+    some["arm"] = some["arm"].assign(is_top=ragged(top))
+    given = found(PROBE.answers(some, FACTS))
+    assert isinstance(estimate(given, "auc_difference"), Estimate)
+    assert estimate(given, "verbatim_difference").reason == "groups that can be compared: 1, where a difference needs 2"
+    assert not [one for one in given if isinstance(one, Finding) and one.metric == "verbatim" and "south" in one.slice]
+
+
 def test_groups_are_personal_whatever_they_are_called():
     sensitivity = rows(0).sensitivity
-    assert {c for c, kind in sensitivity.items() if kind == "personal"} == {"group:region", "scored:region"}
+    assert {c for c, kind in sensitivity.items() if kind == "personal"} == {
+        "group:region",
+        "scored:region",
+        "asked:region",
+    }
 
 
 def test_the_paired_difference_says_that_a_private_arm_narrows_the_gap():

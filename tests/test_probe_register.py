@@ -45,6 +45,8 @@ def test_persons_whose_presence_shows_are_found():
 def test_a_clean_twin_finds_nobody():
     finding, check = found(rows(2))
     assert (finding.estimate.value, check.outcome) == (0.0, "pass")
+    # With 383 of 800 let in, the least p-value is 1 / 418, and 0.1 k / 383 reaches it from k = 10 on.
+    assert "nobody can be found unless at least 10 stand out" in check.evidence
     assert (finding.estimate.low, finding.estimate.high) == (None, None)
 
 

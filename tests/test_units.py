@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from audit import units
 from audit.progress import Bars, Lines, shown
 from audit.store import RunFolder, Store, private_folder, write_text
 from audit.units import Units, code_of, events_of, object_name, objects_of
+from probes.privacy import personal
 from reports.record import RunInfo, dumps
 
 
@@ -107,6 +109,13 @@ def test_the_log_says_what_was_done_and_how_long_it_took(work):
 
 
 # ---- the code that a key rests on ---------------------------------------------------------------------------------
+
+
+def test_the_code_that_makes_items_is_also_that_which_looks_for_names_in_texts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(units, "sources_digest", asked.extend)
+    units.code_of_data.__wrapped__()
+    assert Path(personal.__file__) in asked
 
 
 @pytest.fixture

@@ -157,10 +157,11 @@ def _unfinished(root: Path, title: str) -> Iterator[str]:
 
 
 def _seen(run: _Run) -> Mapping[tuple[str, str], _Seen]:
-    """What a run says of each arm's claim, by arm and probe."""
+    """What a run says of each arm's claim, by arm and probe; claims that are false on purpose are no part of it."""
+    leaks = {arm.name for arm in run.record.arms if arm.control is not None}
     found: dict[tuple[str, str], _Seen] = {}
     for held in run.record.series:
-        if held.series.name == NAME and held.series.kind == NAME:
+        if held.arm not in leaks and held.series.name == NAME and held.series.kind == NAME:
             night = Night.from_notes(run.name, run.coins, held.series.notes)
             if night is not None:
                 weights = _weights(run.record, held.arm, held.seed)

@@ -21,8 +21,9 @@ from audit.planning.plan import ArmPlan
 from audit.running import arms, compare
 from audit.running.arms import StoredModel
 from audit.running.asking import Answered, Asking, Measured
-from audit.running.execute import Order, asked_of, settings_of, unit_of_ask, unit_of_probe, unit_of_training
+from audit.running.order import Order
 from audit.running.privacy_units import examples_of, unit_count
+from audit.running.questions import asked_of, settings_of, unit_of_ask, unit_of_probe, unit_of_training
 from audit.settings.sections.models import WORLD, Model
 from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
-from audit.running.execute import Order, data_of, decision_of, facts_of
+from audit.running.order import Order
 from audit.running.privacy_units import delta_of
+from audit.running.questions import data_of, decision_of, facts_of
 from audit.settings.config import AuditConfig
 from probes.protocol import Ask, Facts, PrivacyClaim
 from probes.results import NotApplicable

@@ -8,7 +8,7 @@ from audit.planning.ahead import Ahead, Work
 from audit.planning.prospects import Prospect, prospects
 from audit.planning.reach import Reach, reaches
 from audit.planning.references import references_in_words
-from audit.running.execute import Order
+from audit.running.order import Order
 from audit.running.preparation import prepared
 from audit.store import private_folder
 from audit.units import Observer, Units

@@ -13,7 +13,7 @@ from audit.judging.targets import address
 from audit.planning.expectations import asks_of
 from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
-from audit.running.execute import Order
+from audit.running.order import Order
 from audit.settings.sections.arms import TWIN
 from audit.settings.sections.policy import Gate, Policy
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries

@@ -12,7 +12,7 @@ from audit.data.splits import Splits
 from audit.planning.expectations import asks_of
 from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
-from audit.running.execute import Order
+from audit.running.order import Order
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
 from probes.privacy.claimed import Needed
 from probes.protocol import Facts, PrivacyClaim

@@ -199,7 +199,7 @@ def trained_model(
 ) -> StoredModel:
     """A model trained here, from the untouched one."""
     examples = examples_of(arm, splits)
-    inputs = {
+    inputs: dict[str, Any] = {
         "base": content,
         "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
         "training": arm.training.model_dump(mode="json") if arm.training else None,
@@ -208,14 +208,20 @@ def trained_model(
         "seed": seed,
         "max_length": source.max_length,
         "threads": config.compute.threads,
+        "device": config.compute.device,
         "reproducible": config.compute.reproducible,
         "code": code_of_training(),
         "versions": dict(versions()),
     }
+    shared = _features_inputs(config, source, content, splits) if trains_head_alone(config, arm) else None
+    if shared is not None:  # in the last digits they depend on all texts of the pass, not on this arm's alone
+        inputs["features"] = object_name("features", shared)
     name = f"train:{arm.name}@{seed}"
 
+    features = None
     is_to_do = not units.store.has(*object_name("model", inputs).split("/"))
-    features = _features(config, units, arm, source, content, splits) if is_to_do else None
+    if shared is not None and (is_to_do or units.store.has(*inputs["features"].split("/"))):
+        features = _features(config, units, arm, source, shared, splits)
 
     def write(part: Path) -> float:
         return _train(config, units, arm, seed, source, splits, part, _checkpoints(units, inputs), features)
@@ -231,37 +237,41 @@ def _checkpoints(units: Units, inputs: dict[str, Any]) -> Path:
     return units.store.checkpoints(object_name("model", inputs).removeprefix("model/"))
 
 
-def _features(
-    config: AuditConfig, units: Units, arm: ArmPlan, source: Model, content: dict[str, Any], splits: Splits
-) -> Path | None:
-    """What the frozen body makes of every text that any head is trained on: one pass, shared by all heads.
+def _texts_of_heads(splits: Splits) -> Items:
+    """Every text that any head is trained on."""
+    return splits.train if splits.canaries is None else stack([splits.train, splits.canaries])
 
-    None for arms that train more than the head of a classifier.
-    """
-    if not trains_head_alone(config, arm):
-        return None
-    texts = splits.train if splits.canaries is None else stack([splits.train, splits.canaries])
-    inputs = {
+
+def _features_inputs(config: AuditConfig, source: Model, content: dict[str, Any], splits: Splits) -> dict[str, Any]:
+    """Everything that influences the features of these texts."""
+    return {
         "base": content,
         "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
-        "texts": _texts_digest(texts),
+        "texts": _texts_digest(_texts_of_heads(splits)),
         "max_length": source.max_length,
         "threads": config.compute.threads,
+        "device": config.compute.device,
         "code": code_of_training(),
         "versions": dict(versions()),
     }
 
+
+def _features(
+    config: AuditConfig, units: Units, arm: ArmPlan, source: Model, inputs: dict[str, Any], splits: Splits
+) -> Path:
+    """What the frozen body makes of every text that any head is trained on: one pass, shared by all heads."""
+
     def write(part: Path) -> None:
         import torch
 
-        from audit.running.models import load, longest, set_threads
+        from audit.running.models import load, longest, place, set_threads
         from audit.training.train import body_features
 
         set_threads(config.compute.threads)
         torch.manual_seed(0)  # of the head, which is not read
-        loaded = load(source, config.head, splits.classes, new_head=True)
+        loaded = place(load(source, config.head, splits.classes, new_head=True), config.compute.device)
         spec = spec_of(config, arm, splits, longest(source, loaded))
-        body_features(loaded.model, loaded.tokenizer, as_examples(texts), spec).save(part)
+        body_features(loaded.model, loaded.tokenizer, as_examples(_texts_of_heads(splits)), spec).save(part)
 
     return units.obtain("features", "features", inputs, write)
 
@@ -291,13 +301,14 @@ def _train(
     """Train a model and store it; returns the seconds of its training, those before a kill among them."""
     import torch
 
-    from audit.running.models import identity, load, longest, save, set_threads
+    from audit.running.models import identity, load, longest, place, save, set_threads
     from audit.training.features import Features
     from audit.training.train import train
 
     set_threads(config.compute.threads)
     torch.manual_seed(seed)  # a head that the checkpoint lacks is drawn from here
     loaded = load(source, config.head, splits.classes, new_head=config.kind == "text-classification")
+    place(loaded, config.compute.device)
     name = f"train:{arm.name}@{seed}"
     items = examples_of(arm, splits)
     examples = as_examples(items, arm.privacy)

@@ -48,6 +48,8 @@ _AUTO: dict[Head | None, Any] = {
 }
 _LONGEST = 512
 
+NO_GPU = "PyTorch finds no GPU on this machine; write compute.device: cpu, or install PyTorch's build for your GPU"
+
 # What a run does is shown by its units, and what a checkpoint lacks is looked at here.
 disable_progress_bar()
 set_verbosity_error()
@@ -69,6 +71,18 @@ class Loaded:
 def set_threads(threads: int) -> None:
     """Threads of torch: they can change the last digits of a sum, so they are part of what a number depends on."""
     torch.set_num_threads(threads)
+
+
+def place(loaded: Loaded, device: str) -> Loaded:
+    """The same model where it is to be computed.
+
+    Raises:
+        ModelError: There is no such device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(NO_GPU)
+    loaded.model.to(device)
+    return loaded
 
 
 def refuse_unsafe(folder: Path) -> None:

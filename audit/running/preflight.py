@@ -53,10 +53,12 @@ def preflight(config: AuditConfig, plan: Plan, splits: Splits, source: Model, li
             that it does not bear, a target epsilon that no noise reaches, or a model whose per-example gradients are
             not exact here.
     """
-    from audit.running.models import load
+    from audit.running.models import load, place
 
     with placed(lines, ("model", "name")):
         loaded = load(source, config.head, splits.classes, new_head=config.kind == "text-classification")
+    with placed(lines, ("compute", "device")):
+        place(loaded, config.compute.device)
     wrong = dict.fromkeys(_wrong_words(config, loaded, splits, source))
     if not wrong:  # else each arm would say the same again
         for arm in plan.arms:

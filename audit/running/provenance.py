@@ -34,7 +34,7 @@ def provenance(config: AuditConfig, splits: Splits, seal: Seal, changes: Sequenc
         coins=splits.commitment,
         code=code_of_project(),
         versions=dict(software()),
-        machine=machine(),
+        machine=machine() if config.compute.device == "cpu" else f"{machine()}, {config.compute.device}",
         threads=config.compute.threads,
         seeds={**config.seeds.model_dump(), "coins": coins},
         reproducible=config.compute.reproducible,

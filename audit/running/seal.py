@@ -7,15 +7,14 @@ this one did and its seal was removed. Whoever chose the gates then could have k
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audit.data.splits import Splits
+from audit.planning.ahead import Ahead
+from audit.running.order import Order
 from audit.settings.sections.policy import Policy
 from audit.store import RunFolder, digest, read_json, write_json
 from audit.units import Observer
-
-if TYPE_CHECKING:
-    from audit.running.execute import Order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def sealed(order: "Order", splits: Splits, observer: Observer) -> Seal:
+def sealed(order: Order, splits: Splits, observer: Observer) -> Seal:
     """The run's seal: the one that stands, else a new one.
 
     Gates that are changed afterwards do not break it: the verdict is given on the new ones, and says so.
@@ -77,9 +76,7 @@ def _standing(folder: RunFolder) -> dict[str, Any] | None:
     return plain
 
 
-def _measured(order: "Order", splits: Splits, observer: Observer) -> list[str]:
+def _measured(order: Order, splits: Splits, observer: Observer) -> list[str]:
     """Units of the plan whose answers are in the store."""
-    from audit.planning.ahead import Ahead  # which knows of orders, and so of the module that seals
-
     done = [work.unit for work in Ahead(order, splits, observer).work() if work.done]
     return sorted(unit for unit in done if unit.startswith(("ask:", "probe:")))

@@ -30,6 +30,9 @@ class Seeds(Strict):
 class Compute(Strict):
     """How it is computed. `threads` can change the last digits of weights and is part of their identity."""
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where models are trained and asked: the processor, or the GPU that PyTorch calls cuda, whose sums differ in their
+    last digits and are part of the identity of what they make."""
     threads: Positive = 2
     """Threads of the numerical libraries."""
     reproducible: bool = False
@@ -57,6 +60,7 @@ _OF_A_HEAD: dict[str, Any] = {
     "momentum": 0.0,
     "weight_decay": 0.0,
     "learning_rate": 1e-2,
+    "head_learning_rate": None,
     "dropout": False,
 }
 """What makes the head of a classifier learn its training data by heart, as far as the frozen body lets it."""

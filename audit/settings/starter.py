@@ -81,6 +81,8 @@ arms: # the models to compare
   # delivered: {given: folder} # trained elsewhere
 
 deploy: dp # the arm that the gates judge
+
+# compute: {device: cuda} # on a machine with a GPU; the processor otherwise
 """
 
 _POLICY = """\

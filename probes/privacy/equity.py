@@ -39,7 +39,7 @@ from probes.stats.multiplicity import holm
 from probes.stats.roc import FEWEST_PER_CLASS, accused_at_fpr
 from probes.summary import interval_columns
 
-_GROUP, _SCORED = "group:", "scored:"
+_GROUP, _SCORED, _ASKED = "group:", "scored:", "asked:"
 _NO_CANARIES = "canaries are invented: no person stands behind them, so they belong to no group"
 _ACCESS = "scores of the model's answers, and who belongs to which group"
 _SAID = "answers of the model, the beginning of the text, and who belongs to which group"
@@ -140,9 +140,10 @@ class PrivacyEquity:
         columns |= {name: arm[name] for name in arm if name.removeprefix(_GROUP) in facts.groups}
         rows = Rows(columns)
         told = {
-            _SCORED + attribute: _scored(rows, attribute, facts.minimum_group)
+            prefix + attribute: _told(rows, attribute, column, facts.minimum_group)
             for attribute in facts.groups
             if _GROUP + attribute in rows
+            for prefix, column in ((_SCORED, "score"), (_ASKED, "is_said"))
         }
         rows = rows.assign(is_withheld=np.full(rows.n, bool(Interlock.of(rows).reason)), **told)
         return Rows(rows, rows.sensitivity | dict.fromkeys(told, "personal"))  # a group by another name
@@ -164,7 +165,7 @@ class PrivacyEquity:
                 accused = accused_at_fpr(score, is_member, weight, self.fpr)
                 values |= self._rates(attribute, "tpr_at_fpr", accused, is_member, group, weight)
             is_said, is_member, group, weight = scored(
-                rows["is_said"], rows["is_member"], rows[_SCORED + attribute], weights
+                rows["is_said"], rows["is_member"], rows[_ASKED + attribute], weights
             )
             values |= self._rates(attribute, "verbatim", is_said, is_member, group, weight)
         return values
@@ -248,7 +249,7 @@ class PrivacyEquity:
             few = NotMeasured(reason=f"{others:,} non-members; at least {needed:,} are needed")
             yield "tpr_at_fpr", Leaks(members={}, others={}, gap=few)
         said, is_member, group, cluster = scored(
-            rows["is_said"], rows["is_member"], rows[_SCORED + attribute], rows["cluster"]
+            rows["is_said"], rows["is_member"], rows[_ASKED + attribute], rows["cluster"]
         )
         if len(said):
             yield "verbatim", rates_by_group(lambda weights: said > 0, is_member, group, cluster, rng, level=level)
@@ -289,10 +290,10 @@ def _are_enough(others: float, fpr: float) -> bool:
     return others * fpr >= FEWEST_FALSE_ALARMS - 1e-9
 
 
-def _scored(rows: Rows, attribute: str, minimum: int) -> Array:
-    """The groups that are large enough in rows, and have members and others of enough clusters with a score."""
+def _told(rows: Rows, attribute: str, column: str, minimum: int) -> Array:
+    """The groups that are large enough in rows, and have members and others of enough clusters told in a column."""
     group = scored_groups(rows[_GROUP + attribute], minimum=minimum)
-    told = ~np.isnan(rows["score"])
+    told = ~np.isnan(rows[column])
     for name in set(group.tolist()) - {NOT_SCORED}:
         ours = (group == name) & told
         clusters = [len(set(rows["cluster"][ours & side].tolist())) for side in (rows["is_member"], ~rows["is_member"])]

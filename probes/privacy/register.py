@@ -163,6 +163,13 @@ class PersonRegister:
             null=Null(value=0.0, p=float(members["q_value"].min()), meaning="nobody's presence shows"),
         )
 
+    def _fewest_found(self, rows: Rows) -> int:
+        """How many must stand out above all who were left out for anybody to be found, units of the coins."""
+        told = rows.take(~np.isnan(rows["score"]))
+        units = told.take(np.unique(told["cluster"].astype(str), return_index=True)[1])
+        members = int(units["is_member"].sum())
+        return ceil(members / (self.fdr * (1 + units.n - members)) - 1e-9)
+
     def _check(self, rows: Rows, value: Value) -> Check:
         name = "no single person's presence shows"
         if isinstance(value, NotMeasured):
@@ -170,7 +177,10 @@ class PersonRegister:
         count = int(rows["is_found"].sum())
         rate = f"a false discovery rate of {100 * self.fdr:g} %"
         said = f"{count:,} of {value.n:,} persons are found at {rate}"
-        evidence = said + (f", so about {self.fdr * count:.1f} of them by chance" if count else "")
+        if count:
+            evidence = f"{said}, so at most about {self.fdr * count:.1f} of them by chance, on average"
+        else:
+            evidence = f"{said}; nobody can be found unless at least {self._fewest_found(rows):,} stand out"
         return Check(
             name=name,
             outcome="fail" if count else "pass",

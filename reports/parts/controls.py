@@ -82,7 +82,7 @@ def _answer(outcomes: dict[str, str]) -> str:
         trainings = "The training" if len(outcomes) == 1 else "Both trainings"
         was = "was" if len(outcomes) == 1 else "were"
         made = f"made to leak on purpose ({listed(list(outcomes))})"
-        return f"{trainings} {made} {was} found by the same probes on the same data."
+        return f"{trainings} {made} {was} found by the same probes on the same data; a weaker leak may still be missed."
     verbs = {"missed": ("was missed", "were missed"), "found": ("was found", "were found")}
     could_not = "could not have been found on these data"
     fates = [
