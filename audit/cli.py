@@ -425,7 +425,7 @@ def selfcheck(privacy: bool, epsilon: float, seed: int | None, as_json: bool) ->
 def nights(runs: Path, title: str | None, page: Path | None, as_json: bool) -> None:
     """Read all finished runs in folder RUNS as one series: do all nights together refute a claimed epsilon?
 
-    For each claim the error over all nights together, whenever one looks, is at most 5 %. Each night needs coins of its
+    The error over all nights and claims together, whenever one looks, is at most 5 %. Each night needs coins of its
     own: run it with --fresh-coins. Code 10 if a claim is refuted, 11 if one could not have been, 12 if nights do not
     compare.
     """

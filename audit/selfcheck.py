@@ -16,7 +16,8 @@ import torch
 
 from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
-from audit.running.arms import StoredModel, notes_of, privacy_record
+from audit.running.accounts import notes_of, privacy_record
+from audit.running.arms import StoredModel
 from audit.running.claims import claim_lines
 from audit.settings.sections.models import Model
 from audit.settings.sections.training import Privacy

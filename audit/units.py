@@ -24,6 +24,8 @@ _PROBES = Path(probes.__file__).parent
 
 _TOOK = "took.json"
 
+_OF_TRAINING = ("accounts.py", "arms.py", "models.py", "privacy_units.py", "recipes.py", "shared_features.py")
+
 _NUMERICAL = ("numpy", "scipy", "statsmodels", "scikit-learn", "fairlearn", "pyarrow", "dp-accounting")
 _MODELS = ("torch", "transformers", "tokenizers", "opacus", "peft", "safetensors", "datasets", "datasketch")
 
@@ -55,7 +57,7 @@ def machine() -> str:
 def code_of_training() -> str:
     """Hash of the source that makes weights."""
     encoding = [_PROBES / "scoring" / "encoding.py", _PROBES / "scoring" / "batching.py"]
-    running = [_AUDIT / "running" / name for name in ("models.py", "arms.py", "privacy_units.py")]
+    running = [_AUDIT / "running" / name for name in _OF_TRAINING]
     return sources_digest([_AUDIT / "training", *running, *encoding])
 
 

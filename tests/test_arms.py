@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from audit.running.arms import as_trained, base_source
+from audit.running.arms import base_source
+from audit.running.recipes import as_trained
 from audit.settings.config import AuditConfig
 from probes.protocol import Items
 

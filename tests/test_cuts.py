@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit.planning.plan import make_plan
-from audit.running.arms import StoredModel, as_trained
+from audit.running.arms import StoredModel
 from audit.running.asking import Answered, Measured
 from audit.running.cuts import with_cuts
+from audit.running.recipes import as_trained
 from audit.settings.config import AuditConfig
 from audit.settings.sections.models import Model
 from audit.world.splits import splits

@@ -64,6 +64,21 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_trained(folder, monk
     ]
 
 
+def test_a_rate_of_a_head_that_cannot_be_told_from_its_body_is_refused(folder, tiny_bert_classifier):
+    from transformers import ElectraConfig, ElectraForSequenceClassification
+
+    sizes = {"hidden_size": 16, "embedding_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    words = len(tiny_bert_classifier[1])
+    ElectraForSequenceClassification(ElectraConfig(vocab_size=words, **sizes)).save_pretrained(folder / "electra")
+    tiny_bert_classifier[1].save_pretrained(folder / "electra")
+    text = CLASSIFIER.replace("./bert", "./electra") + "training: {head_learning_rate: 0.01}\n" + ARM
+    (sentence,) = said(folder, text)
+    assert sentence.startswith(
+        "audit.yaml:4: training.head_learning_rate: where the head is, is known of albert, bert, "
+    )
+    assert sentence.endswith("; got electra; leave the head's rate out")
+
+
 REFUSED = {
     "adapters of a layer that is none": (
         CLASSIFIER + "arms:\n  it:\n    training: {strategy: {lora: {target_modules: [query, valeu]}}}\n",

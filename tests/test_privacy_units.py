@@ -185,5 +185,5 @@ def test_a_declared_number_of_trials_trains_nothing_anew(folder):
         record = execute.run(order, Lines(quiet=True))
         keys.append({arm.name: arm.runs[0].identity.weights for arm in record.arms})
         outcome = next(c.check.outcome for c in record.checks if c.arm == "dp" and c.check.name == "prior trials")
-        assert outcome == ("pass" if declared else "not checked")
+        assert outcome == "not checked"
     assert keys[0] == keys[1]  # the noise is secret: trained again, the weights would differ

@@ -9,9 +9,11 @@ import torch
 
 from audit import selfcheck
 from audit.planning.plan import ArmPlan
-from audit.running import arms
-from audit.running.arms import StoredModel, as_examples, notes_of, privacy_record
+from audit.running import recipes
+from audit.running.accounts import notes_of, privacy_record
+from audit.running.arms import StoredModel
 from audit.running.claims import claim_lines
+from audit.running.recipes import as_examples
 from audit.settings.sections.models import Model
 from audit.settings.sections.training import Privacy
 from audit.training import bookkeeping, per_example, privacy
@@ -158,7 +160,7 @@ def test_a_person_split_over_two_units_is_caught(tiny_bert_classifier):
 
 def test_names_that_split_a_person_are_caught(tiny_bert_classifier, monkeypatch):
     monkeypatch.setattr(
-        arms, "unit_names", lambda privacy, items: [f"{p}/{i % OWN}" for i, p in enumerate(ITEMS["person"])]
+        recipes, "unit_names", lambda privacy, items: [f"{p}/{i % OWN}" for i, p in enumerate(ITEMS["person"])]
     )
     assert "privacy unit" in failing(claim(*tiny_bert_classifier))
 

@@ -66,7 +66,8 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
     Args:
         root: The folder that the run folders stand in.
         title: The title of the audit, as its records have it; None where there is but one.
-        level: Confidence level, over all nights together and whenever one looks.
+        level: Confidence level, over all nights and claims together and whenever one looks: what it leaves is shared
+            evenly among the claims (Bonferroni).
 
     Raises:
         Refused: No runs, or several titles and none named; a record or a `run.json` that cannot be read.
@@ -79,12 +80,13 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
         for key, seen in _seen(run).items():
             by_arm.setdefault(key, []).append(seen)
     counted = {key: _comparable(some) for key, some in sorted(by_arm.items())}
+    each = 1 - (1 - level) / max(1, len(counted))
     return Nights(
         title=runs[0].record.title,
         started={run.name: run.started for run in runs},
         copies=tuple(run.name for at, run in enumerate(runs) if run.coins in {other.coins for other in runs[:at]}),
         unfinished=tuple(_unfinished(root, runs[0].record.title)),
-        arms=tuple(_arm(arm, probe, some, level) for (arm, probe), some in counted.items()),
+        arms=tuple(_arm(arm, probe, some, each) for (arm, probe), some in counted.items()),
     )
 
 

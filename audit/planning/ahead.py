@@ -24,6 +24,7 @@ from audit.running.asking import Answered, Asking, Measured
 from audit.running.order import Order
 from audit.running.privacy_units import examples_of, unit_count
 from audit.running.questions import asked_of, settings_of, unit_of_ask, unit_of_probe, unit_of_training
+from audit.running.recipes import trains_head_alone
 from audit.settings.sections.models import WORLD, Model
 from audit.store import RunFolder
 from audit.units import Observer, Units, events_of, object_name
@@ -171,7 +172,7 @@ class Ahead:
         what = f"{examples:,} examples, {seen / examples:.3g} epochs{private}"
         what += ", made to leak on purpose" if arm.control else ""
         operations = _FLOPS_TRAINED * seen * self._tokens
-        if arms.trains_head_alone(self._order.config, arm):
+        if trains_head_alone(self._order.config, arm):
             # The body sees each text once, for all heads; a head is trained on one position of an example.
             operations = _FLOPS_TRAINED * seen + (0 if self._is_passed else _FLOPS_ASKED * examples * self._tokens)
             what += ", the head alone" + (", on the same pass of the body" if self._is_passed else "")

@@ -42,8 +42,8 @@ def why_not(config: AuditConfig, name: str) -> tuple[Place, str] | None:
     if isinstance(file, str) and file in BENCHMARKS:  # fetched when the probe is put, and no earlier
         probe, file = dataclasses.replace(probe, file=None), None  # type: ignore[type-var]
     if isinstance(file, str) and not Path(file).is_file():
-        known = f"or the name of a published benchmark ({', '.join(sorted(BENCHMARKS))})"
-        return ("file",), f"must be the path of a file {known}; there is no '{file}'"
+        known = f" or the name of a published benchmark ({', '.join(sorted(BENCHMARKS))})"
+        return ("file",), f"must be the path of a file{known if probe.pillar == 'bias' else ''}; there is no '{file}'"
     return _asked(config, probe, with_file=isinstance(file, str))
 
 

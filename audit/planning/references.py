@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from audit.planning.plan import Plan
-from audit.running.arms import trains_head_alone
+from audit.running.recipes import trains_head_alone
 from audit.settings.config import AuditConfig
 
 FEW = 4

@@ -1,38 +1,23 @@
 """From an arm of the plan to a stored model: the base, given and trained arms, each with its identity."""
 
 import shutil
-import string
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from audit.data.splits import Splits, stack
+from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan
 from audit.refusal import Refused
-from audit.running.privacy_units import delta_of, examples_of, unit_count, unit_names
+from audit.running.accounts import notes_of, privacy_record
+from audit.running.privacy_units import delta_of, examples_of
+from audit.running.recipes import as_examples, privacy_of, recipe_of, spec_of, trains_head_alone
+from audit.running.shared_features import features_inputs, shared_features
 from audit.settings.config import AuditConfig
 from audit.settings.sections.models import WORLD, Head, Model
-from audit.settings.sections.training import Frozen as FrozenLayers
-from audit.settings.sections.training import LayerDecay, LoraStrategy, Privacy, Training
 from audit.store import digest, file_digest, read_json, write_json, write_text
-from audit.training.spec import (
-    BitFit,
-    Examples,
-    Frozen,
-    Full,
-    HeadOnly,
-    Lora,
-    PrivacySpec,
-    Strategy,
-    TrainingResult,
-    TrainingSpec,
-)
-from audit.training.spec import LayerDecay as DecayingLayers
 from audit.units import Units, code_of_data, code_of_training, object_name, versions
-from probes.protocol import Items
 from reports.record import Identity, PrivacyRecord, SeedRecord, TrainingRecord
 
 _IDENTITY = TypeAdapter(Identity)
@@ -178,16 +163,6 @@ def _stored(folder: Path, source: Model, *, seed: int) -> StoredModel:
     )
 
 
-def as_examples(items: Items, privacy: Privacy | None = None) -> Examples:
-    """Items as what a model is trained on, with the units that differential privacy protects."""
-    return Examples(
-        texts=items["text"].tolist(),
-        pairs=items["text_pair"].tolist() if "text_pair" in items else None,
-        labels=items["label"].astype(int).tolist() if "label" in items else None,
-        units=unit_names(privacy, items) if privacy is not None else None,
-    )
-
-
 def trained_model(
     config: AuditConfig,
     units: Units,
@@ -203,7 +178,7 @@ def trained_model(
         "base": content,
         "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
         "training": arm.training.model_dump(mode="json") if arm.training else None,
-        "privacy": [_recipe_of(arm.privacy), delta_of(arm, splits)] if arm.privacy else None,
+        "privacy": [recipe_of(arm.privacy), delta_of(arm, splits)] if arm.privacy else None,
         "examples": examples.digest,
         "seed": seed,
         "max_length": source.max_length,
@@ -213,7 +188,7 @@ def trained_model(
         "code": code_of_training(),
         "versions": dict(versions()),
     }
-    shared = _features_inputs(config, source, content, splits) if trains_head_alone(config, arm) else None
+    shared = features_inputs(config, source, content, splits) if trains_head_alone(config, arm) else None
     if shared is not None:  # in the last digits they depend on all texts of the pass, not on this arm's alone
         inputs["features"] = object_name("features", shared)
     name = f"train:{arm.name}@{seed}"
@@ -221,7 +196,7 @@ def trained_model(
     features = None
     is_to_do = not units.store.has(*object_name("model", inputs).split("/"))
     if shared is not None and (is_to_do or units.store.has(*inputs["features"].split("/"))):
-        features = _features(config, units, arm, source, shared, splits)
+        features = shared_features(config, units, arm, source, shared, splits)
 
     def write(part: Path) -> float:
         return _train(config, units, arm, seed, source, splits, part, _checkpoints(units, inputs), features)
@@ -235,56 +210,6 @@ def trained_model(
 def _checkpoints(units: Units, inputs: dict[str, Any]) -> Path:
     """Where the training of a model keeps its checkpoints, under the model's own key."""
     return units.store.checkpoints(object_name("model", inputs).removeprefix("model/"))
-
-
-def _texts_of_heads(splits: Splits) -> Items:
-    """Every text that any head is trained on."""
-    return splits.train if splits.canaries is None else stack([splits.train, splits.canaries])
-
-
-def _features_inputs(config: AuditConfig, source: Model, content: dict[str, Any], splits: Splits) -> dict[str, Any]:
-    """Everything that influences the features of these texts."""
-    return {
-        "base": content,
-        "task": [config.kind, config.task.model_dump(mode="json"), list(splits.classes)],
-        "texts": _texts_digest(_texts_of_heads(splits)),
-        "max_length": source.max_length,
-        "threads": config.compute.threads,
-        "device": config.compute.device,
-        "code": code_of_training(),
-        "versions": dict(versions()),
-    }
-
-
-def _features(
-    config: AuditConfig, units: Units, arm: ArmPlan, source: Model, inputs: dict[str, Any], splits: Splits
-) -> Path:
-    """What the frozen body makes of every text that any head is trained on: one pass, shared by all heads."""
-
-    def write(part: Path) -> None:
-        import torch
-
-        from audit.running.models import load, longest, place, set_threads
-        from audit.training.train import body_features
-
-        set_threads(config.compute.threads)
-        torch.manual_seed(0)  # of the head, which is not read
-        loaded = place(load(source, config.head, splits.classes, new_head=True), config.compute.device)
-        spec = spec_of(config, arm, splits, longest(source, loaded))
-        body_features(loaded.model, loaded.tokenizer, as_examples(_texts_of_heads(splits)), spec).save(part)
-
-    return units.obtain("features", "features", inputs, write)
-
-
-def trains_head_alone(config: AuditConfig, arm: ArmPlan) -> bool:
-    """Whether an arm trains nothing but the head of a classifier, and so needs its body once for each text."""
-    return config.head == "classifier" and arm.training is not None and arm.training.strategy == "head"
-
-
-def _texts_digest(items: Items) -> str:
-    """Names the texts of items and their order."""
-    pairs = items["text_pair"].tolist() if "text_pair" in items else None
-    return digest([items["text"].tolist(), pairs])
 
 
 def _train(
@@ -343,135 +268,3 @@ def _train(
         write_text(part / "NEVER_DEPLOY.txt", f"{what}: made to be attacked, canaries may be planted in it.\n")
     shutil.rmtree(checkpoints, ignore_errors=True)
     return result.seconds
-
-
-def spec_of(config: AuditConfig, arm: ArmPlan, splits: Splits, max_length: int) -> TrainingSpec:
-    """The recipe of an arm that is trained here.
-
-    Raises:
-        ValueError: A recipe that no model can be trained by.
-    """
-    assert arm.training is not None
-    recipe = arm.training
-    task = config.task
-    words = tuple(task.label_words[c] for c in splits.classes) if task.label_words else None
-    return TrainingSpec(
-        task=config.kind,
-        head=config.head,
-        max_length=max_length,
-        prompt=task.prompt if words else None,
-        label_words=words,
-        label_loss_weight=recipe.label_loss_weight,
-        epochs=recipe.epochs,
-        max_steps=recipe.max_steps,
-        batch_size=recipe.batch_size,
-        micro_batch_size=recipe.micro_batch_size,
-        learning_rate=recipe.learning_rate,
-        head_learning_rate=recipe.head_learning_rate,
-        optimizer=recipe.optimizer,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        warmup_fraction=recipe.warmup_fraction,
-        schedule=recipe.schedule,
-        strategy=_strategy(recipe),
-        max_grad_norm=None if arm.privacy else recipe.max_grad_norm,
-        dropout=recipe.dropout,
-    )
-
-
-def _strategy(recipe: Training) -> Strategy:
-    chosen = recipe.strategy
-    if isinstance(chosen, FrozenLayers):
-        return Frozen(layers=chosen.frozen)
-    if isinstance(chosen, LayerDecay):
-        return DecayingLayers(factor=chosen.layer_decay)
-    if isinstance(chosen, LoraStrategy):
-        return Lora(r=chosen.lora.r, alpha=chosen.lora.alpha, target_modules=chosen.lora.target_modules)
-    named: dict[str, Strategy] = {"full": Full(), "head": HeadOnly(), "lora": Lora(), "bitfit": BitFit()}
-    return named[chosen]
-
-
-def privacy_of(config: AuditConfig, arm: ArmPlan, splits: Splits, seed: int) -> PrivacySpec:
-    """The differential privacy of an arm that is trained with it."""
-    assert arm.privacy is not None
-    return PrivacySpec(
-        epsilon=arm.privacy.epsilon,
-        noise_multiplier=arm.privacy.noise_multiplier,
-        delta=delta_of(arm, splits),
-        unit=arm.privacy.unit or "example",
-        max_examples_per_unit=arm.privacy.max_examples_per_unit,
-        dataset_size=arm.privacy.public_n,
-        max_grad_norm=arm.privacy.max_grad_norm,
-        clipping=arm.privacy.clipping,
-        # Arms must not share their noise: a difference of two published models would then be free of it.
-        reproducible_seed=int(digest([seed, arm.name])[:15], 16) if config.compute.reproducible else None,
-    )
-
-
-def _recipe_of(privacy: Privacy) -> dict[str, Any]:
-    """What of an arm's privacy can change its weights: how many trials came before cannot."""
-    return privacy.model_dump(mode="json", exclude={"prior_trials"})
-
-
-def privacy_record(result: TrainingResult, items: Items) -> PrivacyRecord:
-    """What the training of an arm keeps, for the record.
-
-    Args:
-        result: What the training did; it was a private one.
-        items: What it was trained on.
-    """
-    kept = result.privacy
-    assert kept is not None
-    sizes = result.batch_sizes
-    return PrivacyRecord(
-        epsilon=kept.epsilon,
-        delta=kept.delta,
-        unit=kept.unit,
-        noise_multiplier=kept.noise_multiplier,
-        max_grad_norm=kept.max_grad_norm,
-        sample_rate=kept.sample_rate,
-        steps=kept.steps,
-        units=kept.units,
-        expected_batch_size=kept.expected_batch_size,
-        accountants={name.upper(): value for name, value in (kept.epsilons or {}).items()},
-        realised_mean_batch=sum(sizes) / len(sizes) if sizes else None,
-        largest_person=max(Counter(items["person"]).values()) if "person" in items else None,
-        secret_noise=kept.secret_noise,
-        public_n=kept.dataset_size if kept.dataset_size_is_public else None,
-        max_examples_per_unit=None if kept.unit == "example" else kept.max_examples_per_unit,
-    )
-
-
-def notes_of(result: TrainingResult, privacy: Privacy | None, items: Items) -> dict[str, Any]:
-    """What a training observed of itself, for the lines of its DP claim; nothing of which unit was drawn.
-
-    Args:
-        result: What it did.
-        privacy: What it was asked to keep.
-        items: What it was trained on.
-    """
-    notes: dict[str, Any] = {"batch_sizes": list(result.batch_sizes), "frozen_untouched": result.frozen_untouched}
-    kept = result.privacy
-    if kept is None or privacy is None:
-        return notes
-    return notes | {
-        "noised_steps": kept.noised_steps,
-        "units_in_data": unit_count(privacy, items),
-        "largest_unit": kept.largest_unit,
-        "clipping_error": kept.clipping_error,
-        "draws": [[stretch.steps, [list(pair) for pair in stretch.counts]] for stretch in kept.drawn],
-        "noise": None if kept.noise is None else asdict(kept.noise),
-    }
-
-
-def as_trained(config: AuditConfig, items: Items, classes: tuple[str, ...]) -> Items:
-    """The items with their text as a causal model that classifies by a word is trained on it: prompt, text and word."""
-    words = config.task.label_words or {}
-    parts = list(string.Formatter().parse(config.task.prompt or ""))
-    pairs = items["text_pair"] if "text_pair" in items else [""] * items.n
-    shown = []
-    for text, pair, label in zip(items["text"], pairs, items["label"], strict=True):
-        values = {"text": text, "text_pair": pair, None: ""}
-        prompt = "".join(f"{literal}{values[name]}" for literal, name, _, _ in parts)
-        shown.append(f"{prompt} {words[classes[int(label)]]}")
-    return items.assign(text=shown)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from audit.data.splits import Splits
 from audit.planning.plan import Plan
-from audit.running.arms import StoredModel, as_trained
+from audit.running.arms import StoredModel
 from audit.running.asking import Answered
+from audit.running.recipes import as_trained
 from audit.settings.config import AuditConfig
 from reports.record import DataQuality
 

@@ -27,6 +27,7 @@ from audit.running.questions import (
     unit_of_probe,
     unit_of_training,
 )
+from audit.running.recipes import trains_head_alone
 from audit.running.seal import Seal, now, sealed
 from audit.store import private_folder, write_json, write_text
 from audit.units import Observer, Units, tool_version
@@ -134,7 +135,7 @@ def _ask(order: Order, units: Units, splits: Splits, models: Mapping[tuple[str, 
     """Put every probe to every arm it is for; models are loaded one at a time."""
     found = Found(unmeasured=[_unasked(order.plan, each) for each in order.plan.unasked])
     runs = order.plan.runs()
-    alone = [models[arm.name, seed] for arm, seed in runs if arms.trains_head_alone(order.config, arm)]
+    alone = [models[arm.name, seed] for arm, seed in runs if trains_head_alone(order.config, arm)]
     loader = _Loader(order, splits, frozenset(model.record.identity.weights for model in alone))
     asking = Asking(
         units=units,

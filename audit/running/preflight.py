@@ -13,8 +13,8 @@ import numpy as np
 from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan, Plan
 from audit.refusal import Refused
-from audit.running.arms import as_examples, privacy_of, spec_of
 from audit.running.privacy_units import examples_of, unit_count
+from audit.running.recipes import as_examples, privacy_of, spec_of
 from audit.settings.checks_of_arms import setting_of
 from audit.settings.config import AuditConfig
 from audit.settings.mistakes import ConfigError, Lines, Place, Wrong, did_you_mean, listed
@@ -94,6 +94,8 @@ def _wrong_training(
         if wrong:
             return
     yield from _wrong_strategy(arm, loaded, spec, strategy)
+    if spec.head_learning_rate is not None:
+        yield from _unknown_head(loaded, setting_of(config, arm.written_as, "head_learning_rate"))
     yield from _wrong_examples(arm, loaded, spec, splits)
     if arm.privacy is not None:
         yield from _wrong_privacy(config, arm, spec, splits)
@@ -123,6 +125,15 @@ def _wrong_strategy(arm: ArmPlan, loaded: "Loaded", spec: TrainingSpec, place: P
                 check_supported(loaded.model)
     except ValueError as error:
         yield Wrong(at, str(error))
+
+
+def _unknown_head(loaded: "Loaded", place: Place) -> Iterator[Wrong]:
+    from audit.training.strategies import head_of
+
+    try:
+        head_of(loaded.model)
+    except ValueError as error:
+        yield Wrong(place, str(error))
 
 
 def _wrong_examples(arm: ArmPlan, loaded: "Loaded", spec: TrainingSpec, splits: Splits) -> Iterator[Wrong]:

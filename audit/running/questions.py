@@ -5,8 +5,8 @@ from typing import Any
 from audit.data.references import POPULATION, reference_data
 from audit.data.splits import Splits
 from audit.planning.plan import ArmPlan, reference_run
-from audit.running import arms
 from audit.running.arms import StoredModel
+from audit.running.recipes import as_trained
 from audit.settings.config import AuditConfig
 from audit.settings.sections.models import Head
 from audit.world.pairs import name_swaps, stereotype_pairs
@@ -106,5 +106,5 @@ def data_of(config: AuditConfig, splits: Splits, arm: ArmPlan, facts: Facts) -> 
     if facts.head == "causal" and facts.task == "text-classification":
         for name in [n for n in data if n in _AS_TRAINED or n.startswith(REFERENCE)]:
             if "label" in data[name]:
-                data[name] = arms.as_trained(config, data[name], splits.classes)
+                data[name] = as_trained(config, data[name], splits.classes)
     return data

@@ -176,6 +176,11 @@ def head_of(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: The parts of the model's architecture are not known.
     """
+    kind = getattr(model.config, "model_type", None)
+    if kind not in ANATOMIES:
+        raise ValueError(
+            f"where the head is, is known of {', '.join(ANATOMIES)}; got {kind}; leave the head's rate out"
+        )
     return _head(model, anatomy_of(model))
 
 
