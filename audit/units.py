@@ -69,8 +69,8 @@ def code_of_data() -> str:
 
 @cache
 def code_of_scoring() -> str:
-    """Hash of the source that turns texts into numbers."""
-    return sources_digest([_PROBES / "scoring", _PROBES / "protocol.py"])
+    """Hash of the source that turns texts into numbers, the loading of models included."""
+    return sources_digest([_PROBES / "scoring", _PROBES / "protocol.py", _AUDIT / "running" / "models.py"])
 
 
 @cache

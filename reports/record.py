@@ -277,7 +277,7 @@ class DataQuality:
         kept: Rows kept.
         bad: Rows left out, by reason.
         duplicates: Rows that share a cluster with an earlier row.
-        clusters: Independent units after near-duplicates are clustered.
+        clusters: Independent units: near-duplicates are one, and so are all rows of a person.
         persons: Number of persons, where a person column stands.
         largest_person: Most training rows of one person.
         persons_on_both_sides: Persons with rows in training and in test.

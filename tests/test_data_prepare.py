@@ -117,9 +117,20 @@ def test_the_largest_person_is_counted_in_what_is_trained_on_alone(tmp_path):
     assert (quality.persons, quality.largest_person) == (101, 3)
 
 
+def test_all_rows_of_a_person_are_one_piece_of_evidence_in_what_is_held_out(tmp_path):
+    write(tmp_path, rows(60, seed=7, person=lambda i: i % 20), "other.csv")
+    splits = prepared(
+        tmp_path, rows(600, person=lambda i: i % 200), person="person", domains={"shop": {"file": "other.csv"}}
+    )
+    for items in (splits.validation, splits.test, splits.domains["shop"]):
+        assert len(set(zip(items["person"], items["cluster"], strict=True))) == len(column(items, "person"))
+        assert len(column(items, "cluster")) <= len(column(items, "person")) < items.n
+
+
 def test_rows_of_one_person_are_no_near_duplicates_for_that(tmp_path):
     splits = prepared(tmp_path, rows(600, person=lambda i: i % 200), person="person")
-    assert splits.quality.clusters == 540
+    assert splits.quality.duplicates == 60
+    assert splits.quality.clusters == 180, "near-duplicates link persons: each of 20 has a text of another"
 
 
 def test_rows_that_name_no_person_are_persons_of_their_own(tmp_path):

@@ -87,6 +87,16 @@ def test_a_forecast_loads_no_model_and_writes_nothing_but_the_data(audit, tmp_pa
     assert found.clusters == 420
 
 
+def test_all_rows_of_a_person_are_one_independent_unit(tmp_path):
+    config = tiny_audit.files(tmp_path)
+    header, *rows = (tmp_path / "tickets.csv").read_text().splitlines()
+    named = [f"{header},who", *(f"{row},p{number // 2}" for number, row in enumerate(rows))]
+    (tmp_path / "tickets.csv").write_text("\n".join(named) + "\n")
+    found = foreseen(config, tmp_path / "runs", "data.person=who", "data.pool=60")
+    assert found.clusters == 210
+    assert "data: 210 independent units; rows: " in found.words()
+
+
 def test_times_come_from_an_earlier_run_of_the_config_else_from_operations(audit, tmp_path):
     config, run = audit
     by_unit = {w.unit: w for w in foreseen(config, tmp_path / "elsewhere").work}

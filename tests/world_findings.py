@@ -108,6 +108,7 @@ FOUND: dict[str, Callable[[Record], bool]] = {
     "secrets leak, 16 copies": lambda record: _secrets_leak(record, 16),
     "members leak less from the private twin": _leaks_less("membership.auc", "attack=loss"),
     "secrets leak less from the private twin, 1 copy": _leaks_less("canaries.exposure_gain", "repetitions=1"),
+    "secrets leak less from the private twin, 4 copies": _leaks_less("canaries.exposure_gain", "repetitions=4"),
     "secrets leak less from the private twin, 16 copies": _leaks_less("canaries.exposure_gain", "repetitions=16"),
     "the private twin's bound is at most its claim": _keeps_its_claim,
     "the private arm is better than the base": lambda record: is_above(

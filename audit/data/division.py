@@ -12,7 +12,7 @@ import numpy as np
 from audit.data.clusters import UnionFind, first_seen
 from audit.data.coins import fair_coins, generator
 from audit.data.files import DataError
-from probes.protocol import Array
+from probes.protocol import Array, Items
 
 LARGEST_POOL = 2_200
 """Most units in an audit pool whose size the config does not give."""
@@ -45,6 +45,19 @@ def units_of(clusters: Array, persons: Sequence[str] | None, texts: Sequence[str
     rank = np.empty(len(lowest), dtype=np.int64)
     rank[np.argsort(lowest, kind="stable")] = np.arange(len(lowest))
     return np.asarray(rank[units])
+
+
+def linked_units(parts: Sequence[Items]) -> list[Array]:
+    """The unit of each row of several parts of the data, by the names of their clusters and persons in all of them.
+
+    A row whose part names no persons is linked by its cluster alone.
+
+    Args:
+        parts: Items with `item_id`, `cluster` and, where their source names them, `person`.
+    """
+    clusters = np.concatenate([part["cluster"] for part in parts])
+    persons = np.concatenate([part["person" if "person" in part else "item_id"] for part in parts]).tolist()
+    return np.split(units_of(clusters, persons, persons), np.cumsum([part.n for part in parts])[:-1])
 
 
 def held_out(sizes: Array, free: Array, share: float, purpose: str) -> Array:

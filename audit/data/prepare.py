@@ -10,7 +10,7 @@ import numpy as np
 from audit.data.canaries import DEFAULT, make_canaries
 from audit.data.clusters import first_seen, near_duplicates
 from audit.data.coins import commitment, pseudonym
-from audit.data.division import audit_pool, held_out, units_of
+from audit.data.division import audit_pool, held_out, linked_units, units_of
 from audit.data.files import DataError
 from audit.data.quality import data_quality
 from audit.data.rows import NOBODY, UNKNOWN, Row
@@ -74,6 +74,7 @@ def prepare(
         notes=(*_notes(parts, items, named), *_heaviest(units)),
         **held,
     )
+    held, domains = _by_unit(held, domains)
     return Splits(
         train=train,
         pool=pool,
@@ -220,6 +221,15 @@ def _with_coins(config: AuditConfig, train: Items, units: Array) -> tuple[Items,
     mine = units[train["in_pool"]]
     pool = train.take(train["in_pool"]).drop(["in_pool"])
     return train, Items({**pool, "cluster": _numbered("u", first_seen(mine.tolist())), "is_member": is_member[mine]})
+
+
+def _by_unit(held: Mapping[str, Items], domains: Mapping[str, Items]) -> tuple[dict[str, Items], dict[str, Items]]:
+    """What is asked of rows that were held out, clustered by unit: all rows of a person are one piece of evidence."""
+    parts = {**held, **{f"domain:{name}": rows for name, rows in domains.items()}}
+    if any("person" in rows for rows in parts.values()):
+        for name, units in zip(parts, linked_units(list(parts.values())), strict=True):
+            parts[name] = parts[name].assign(cluster=_numbered("p", units))
+    return {name: parts[name] for name in held}, {name: parts[f"domain:{name}"] for name in domains}
 
 
 def _notes(parts: Mapping[str, Part], items: Mapping[str, Items], named: Mapping[str, Items]) -> Iterator[str]:

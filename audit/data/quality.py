@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from audit.data.division import linked_units
 from probes.protocol import Items
 from reports.record import DataQuality
 
@@ -39,7 +40,8 @@ def data_quality(
     named = {"train": train, "validation": validation, "test": test}
     named |= {f"domain:{name}": items for name, items in domains.items()}
     kept = sum(items.n for items in named.values())
-    clusters = len(set().union(*(items["cluster"].tolist() for items in named.values())))
+    different = len(set().union(*(items["cluster"].tolist() for items in named.values())))
+    units = np.unique(np.concatenate(linked_units(list(named.values()))))
     persons = set().union(*(items["person"].tolist() for items in named.values() if "person" in items))
     trained = Counter(train["person"].tolist()) if "person" in train else Counter[str]()
     both = set(train["person"]) & set(test["person"]) if "person" in train and "person" in test else set()
@@ -49,8 +51,8 @@ def data_quality(
         read=read,
         kept=kept,
         bad=dict(sorted(bad.items())),
-        duplicates=kept - clusters,
-        clusters=clusters,
+        duplicates=kept - different,
+        clusters=len(units),
         persons=len(persons) if persons else None,
         largest_person=max(trained.values()) if trained else None,
         persons_on_both_sides=len(both) if persons else None,

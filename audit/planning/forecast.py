@@ -21,7 +21,7 @@ class Forecast:
 
     Attributes:
         run: Its folder.
-        clusters: Independent units in the data.
+        clusters: Independent units in the data: near-duplicates are one, and so are all rows of a person.
         rows: Rows by split.
         notes: What the data's preparation has to say.
         work: The units, in the order in which they are done.

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from audit.planning.plan import Plan
 from audit.running.asking import DRAWS, Answered, broken, generator
-from audit.store import read_json, write_json
+from audit.store import file_digest, read_json, write_json
 from audit.units import Units, code_of_arithmetic
 from probes.protocol import HasStatistics, Key, Probe, Rows
 from probes.results import Value
@@ -143,7 +143,7 @@ def _stored(
         "rows": [[a.rows_key for a in side] for side in sides],
         "seed": seed,
         "draws": DRAWS,
-        "code": code_of_arithmetic(),
+        "code": [code_of_arithmetic(), file_digest(Path(__file__))],
     }
 
     def write(part: Path) -> None:
