@@ -342,8 +342,10 @@ def report(run: Path, as_json: bool) -> None:
 def verify(run: Path, as_json: bool) -> None:
     """Recompute every number of folder RUN from its stored rows, without torch: equal to the last digit, or code 13."""
     from audit.judging.verify import verified
+    from audit.progress import shown
 
-    result = verified(_finished(run))
+    with shown() as observer:
+        result = verified(_finished(run), observer)
     for sentence in (*result.differences, *result.unverifiable):
         say(sentence)
     if result.numbers and not result.differences:
@@ -403,11 +405,13 @@ def selfcheck(privacy: bool, epsilon: float, seed: int | None, as_json: bool) ->
     """
     if not privacy:
         raise click.UsageError("name what is to be tested: --privacy")
+    from audit.progress import shown
     from audit.selfcheck import selfcheck as test
     from audit.training.exactness import InexactClipping
 
     try:
-        found = test(epsilon, seed)
+        with shown() as observer:
+            found = test(epsilon, seed, observer)
     except InexactClipping as error:
         raise Ended(str(error), BLOCKED) from error
     say(found.words())

@@ -2,6 +2,9 @@
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -122,6 +125,15 @@ class Bars:
         self._progress.stop()
         if self._reused:
             self.say(done_already(self._reused))
+
+
+@contextmanager
+def part_of(observer: Observer, unit: str) -> Iterator[None]:
+    """A piece of work that is not stored, shown like a unit."""
+    started = time.perf_counter()
+    observer.begin(unit)
+    yield
+    observer.end(unit, time.perf_counter() - started, reused=False)
 
 
 def shown(quiet: bool = False) -> Shown:

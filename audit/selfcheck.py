@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from audit.planning.plan import ArmPlan
+from audit.progress import Lines, part_of
 from audit.refusal import Refused
 from audit.running.accounts import notes_of, privacy_record
 from audit.running.arms import StoredModel
@@ -24,6 +25,7 @@ from audit.settings.sections.training import Privacy
 from audit.training.exactness import InexactClipping
 from audit.training.selfcheck import CANARIES, MAX_GRAD_NORM, UNITS, Attacked, attacked
 from audit.training.spec import PrivacySpec
+from audit.units import Observer
 from probes.privacy.guessing import Game, play
 from probes.protocol import Items
 from probes.results import Check, Estimate
@@ -108,22 +110,26 @@ class SelfCheck:
         )
 
 
-def selfcheck(epsilon: float = 1.0, seed: int | None = None) -> SelfCheck:
+def selfcheck(epsilon: float = 1.0, seed: int | None = None, observer: Observer | None = None) -> SelfCheck:
     """Train, guess, and judge; and the same without noise.
 
     Args:
         epsilon: The epsilon to be kept and claimed.
         seed: Derive all randomness from it, to be repeated; None for the operating system's, as in real trainings.
+        observer: Who is shown how far it is.
 
     Raises:
         Refused: No noise keeps the epsilon.
         InexactClipping: Gradients are not clipped as they are meant to be.
     """
     privacy = PrivacySpec(epsilon=epsilon, delta=_DELTA, unit="person", max_grad_norm=MAX_GRAD_NORM)
+    told = observer or Lines(quiet=True)
     try:
         with _one_thread():
-            honest = attacked(privacy, seed)
-            control = attacked(replace(privacy, epsilon=None, noise_multiplier=0.0), seed)
+            with part_of(told, "training with noise"):
+                honest = attacked(privacy, seed)
+            with part_of(told, "training without noise"):
+                control = attacked(replace(privacy, epsilon=None, noise_multiplier=0.0), seed)
     except InexactClipping:
         raise
     except ValueError as error:

@@ -331,7 +331,11 @@ def test_verify_looks_at_the_pages_too(run):
     run.report.write_text(run.report.read_text().replace("PASSED", "PERFECT"))
     result = audit("verify", run.path)
     assert result.exit_code == 13
-    assert result.stderr == "report.html is not what the run's files say; 'audit report' draws it again\n"
+    *shown, said = result.stderr.splitlines()
+    assert said == "report.html is not what the run's files say; 'audit report' draws it again"
+    assert [line.rpartition("  ")[0] for line in shown] == [
+        "numbers", "means over seeds", "differences between arms", "seal and verdicts", "pages"
+    ]  # fmt: skip
 
 
 def test_gate_writes_its_verdicts_and_the_report_with_them(run):

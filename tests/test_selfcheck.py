@@ -135,7 +135,7 @@ def test_a_check_that_finds_nothing_without_noise_either_says_that_it_could_not(
 
 
 def verb(monkeypatch, found, *arguments):
-    def test(epsilon, seed):
+    def test(epsilon, seed, observer):
         if isinstance(found, Exception):
             raise found
         return found

@@ -10,13 +10,14 @@ from audit.judging import judge as judging
 from audit.judging.evidence import reading
 from audit.judging.intervals import forged
 from audit.judging.pages import redrawn
+from audit.progress import Lines, part_of
 from audit.refusal import Damaged
 from audit.running import compare
 from audit.running.asking import Answered, generator
 from audit.running.seal import read_seal
 from audit.store import RunFolder, file_digest
 from audit.training.accounting import pld_epsilon
-from audit.units import code_of_project, software
+from audit.units import Observer, code_of_project, software
 from probes.protocol import HasStatistics, Key
 from probes.results import Check, Finding, Metric, Series, Value
 from reports.record import AuditRecord, dumps, load_judgement, load_record
@@ -42,12 +43,16 @@ class Verification:
     unverifiable: tuple[str, ...]
 
 
-def verified(folder: RunFolder) -> Verification:
+def verified(folder: RunFolder, observer: Observer | None = None) -> Verification:
     """Recompute a run.
 
     First that no file of the evidence was changed, then that each metric, curve, check, mean over seeds, paired
     difference, accountant's figure and verdict comes out of the stored rows again, and that the seal and the pages are
     those of the record. Rows that lost columns to `audit clean` are left out, with what rests on them.
+
+    Args:
+        folder: The run.
+        observer: Who is shown how far it is.
 
     Raises:
         Refused: The rows were measured by a version of a probe that is not this one.
@@ -63,7 +68,7 @@ def verified(folder: RunFolder) -> Verification:
         recomputing = _Recomputing(folder, record)
     except Damaged as error:
         return Verification(numbers=0, differences=(str(error),), unverifiable=())
-    differences = tuple(recomputing.differences())
+    differences = tuple(recomputing.differences(observer or Lines(quiet=True)))
     if differences:
         differences += tuple(_other_versions(record))
     return Verification(numbers=recomputing.numbers, differences=differences, unverifiable=tuple(recomputing.lost()))
@@ -106,13 +111,21 @@ class _Recomputing:
             yield "gates.json: the verdicts cannot be computed again without all rows"
         yield from self._unclear
 
-    def differences(self) -> Iterator[str]:
+    def differences(self, observer: Observer) -> Iterator[str]:
         """What does not come out of the rows again, a sentence each."""
-        for part in (self._numbers, self._over_seeds, self._contrasts, self._sealing, self._shown):
-            try:
-                yield from part()
-            except Damaged as error:
-                yield str(error)
+        parts = {
+            "numbers": self._numbers,
+            "means over seeds": self._over_seeds,
+            "differences between arms": self._contrasts,
+            "seal and verdicts": self._sealing,
+            "pages": self._shown,
+        }
+        for name, part in parts.items():
+            with part_of(observer, name):
+                try:
+                    yield from part()
+                except Damaged as error:
+                    yield str(error)
 
     def _numbers(self) -> Iterator[str]:
         if self._stored != self._record.coverage.measured:
