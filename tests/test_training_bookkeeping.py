@@ -1,5 +1,8 @@
 """Per-example clipping with one backward pass: what it promises, and what it refuses."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from single_examples import (
@@ -14,7 +17,9 @@ from single_examples import (
 from torch import nn
 from transformers import BertConfig, BertForMultipleChoice, GPTNeoXConfig, GPTNeoXForCausalLM
 
+from audit.training import bookkeeping
 from audit.training.bookkeeping import SUPPORTED, Bookkeeping, check_supported
+from audit.training.bookkeeping_layers import Book
 from audit.training.losses import IGNORED
 
 torch.set_num_threads(1)  # tiny models are slower on several
@@ -29,6 +34,24 @@ def test_layers_that_share_their_weights_are_one_gradient():
 def test_feed_forward_in_chunks_is_one_gradient():
     model = build("BertForSequenceClassification", chunk_size_feed_forward=1)
     assert_exact(model, "BertForSequenceClassification", make_batch("BertForSequenceClassification"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_a_micro_batch_is_held_once_it_is_added(name, monkeypatch):
+    kept = []
+
+    def kept_weakly(*arguments, **named):
+        book = Book(*arguments, **named)
+        kept.append(weakref.ref(book))
+        return book
+
+    monkeypatch.setattr(bookkeeping, "Book", kept_weakly)
+    model, batch = build(name), make_batch(name)
+    books = Bookkeeping(model, 1.0)
+    for _ in range(2):
+        books.accumulate(lambda: losses_of(model, name, batch), B)
+    gc.collect()
+    assert [book() for book in kept] == [None, None]
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

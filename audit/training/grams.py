@@ -58,7 +58,8 @@ class LastGram:
     """The Gram matrix of the last input, for the next layer if it reads the same.
 
     Layers that read the same input come one after the other on the way back, so one matrix is enough. The input is kept
-    with it: its memory cannot become another tensor's meanwhile.
+    with it, so that its memory cannot become another tensor's meanwhile; without its history, which would hold the
+    whole pass, and through the pass this, for ever.
     """
 
     _input: Tensor | None = None
@@ -67,7 +68,7 @@ class LastGram:
     def of(self, factors: Tensor) -> Gram:
         """`gram(factors)`, made once for the same tensor."""
         if self._input is None or not is_same(self._input, factors):
-            self._input, self._gram = factors, gram(factors)
+            self._input, self._gram = factors.detach(), gram(factors)
         return self._gram
 
 
