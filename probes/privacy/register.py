@@ -148,8 +148,7 @@ class PersonRegister:
     def _value(self, rows: Rows, told: Rows) -> Value:
         if rows["withheld"][0]:
             return NotMeasured(reason=rows["withheld"][0])
-        of_unit = told.take(np.unique(told["cluster"].astype(str), return_index=True)[1])
-        left_out, members = int((~of_unit["is_member"]).sum()), told.take(told["is_member"])
+        left_out, members = int((~_one_per_unit(told)["is_member"]).sum()), told.take(told["is_member"])
         if left_out < self.fewest or not members.n:
             few = f"persons let in and left out: {members.n:,} and {left_out:,}"
             return NotMeasured(reason=f"{few}, where {self.fewest:,} left out are needed to be set against")
@@ -165,8 +164,7 @@ class PersonRegister:
 
     def _fewest_found(self, rows: Rows) -> int:
         """How many must stand out above all who were left out for anybody to be found, units of the coins."""
-        told = rows.take(~np.isnan(rows["score"]))
-        units = told.take(np.unique(told["cluster"].astype(str), return_index=True)[1])
+        units = _one_per_unit(rows.take(~np.isnan(rows["score"])))
         members = int(units["is_member"].sum())
         return ceil(members / (self.fdr * (1 + units.n - members)) - 1e-9)
 
@@ -186,3 +184,8 @@ class PersonRegister:
             outcome="fail" if count else "pass",
             evidence=f"{evidence}; who they are stands in no report, but in the run's rows, and goes with audit clean",
         )
+
+
+def _one_per_unit(rows: Rows) -> Rows:
+    """A row of each unit of the coins."""
+    return rows.take(np.unique(rows["cluster"].astype(str), return_index=True)[1])

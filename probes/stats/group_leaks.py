@@ -18,7 +18,7 @@ from probes.protocol import Array
 from probes.results import Estimate, NotMeasured, Null, Value
 from probes.stats.bootstrap import cluster_weights
 from probes.stats.codes import codes
-from probes.stats.groups import NOT_SCORED
+from probes.stats.groups import NOT_SCORED, null_of, too_few
 from probes.stats.intervals import wilson_limits
 from probes.stats.power import POWER
 from probes.stats.roc import auc, weighted_auc
@@ -82,7 +82,7 @@ def auc_by_group(
     values = {name: _shared(value, level, shared, names) for name, value in zip(names, at(shared), strict=True)}
     known = [name for name, value in values.items() if isinstance(value, Estimate)]
     if len(known) < 2:
-        return Leaks(members=values, others={}, gap=_too_few(known))
+        return Leaks(members=values, others={}, gap=too_few(len(known)))
     pairs = len(known) * (len(known) - 1) // 2
     pairwise = 1 - (1 - level) / pairs
     found = [value for value in at(pairwise) if isinstance(value, Estimate)]
@@ -231,7 +231,7 @@ def _gap_of_rates(
 ) -> Value:
     groups = rates.shape[1]
     if groups < 2:
-        return _too_few(range(groups))
+        return too_few(groups)
     pairs = groups * (groups - 1) // 2
     pairwise = 1 - (1 - level) / pairs
     excess, seen = rates[0] - rates[1], resampled[:, 0] - resampled[:, 1]
@@ -309,9 +309,7 @@ def _detectable(noise: Array, errors: Array) -> float | None:
 
 
 def _null(noise: Array, value: float, groups: int) -> Null:
-    p = (1 + np.count_nonzero(noise >= value - 1e-12)) / (1 + len(noise))
-    meaning = f"{groups} groups of these sizes that leak alike: 95th percentile"
-    return Null(value=float(np.quantile(noise, 0.95)), p=float(p), meaning=meaning)
+    return null_of(noise, value, f"{groups} groups of these sizes that leak alike")
 
 
 def _shared(value: Value, level: float, at: float, names: Sequence[str]) -> Value:
@@ -319,10 +317,6 @@ def _shared(value: Value, level: float, at: float, names: Sequence[str]) -> Valu
     if isinstance(value, NotMeasured):
         return value
     return replace(value, level=level, method=f"{value.method}, at {at:.2%} for each of {len(names)} groups")
-
-
-def _too_few(known: Sequence[object]) -> NotMeasured:
-    return NotMeasured(reason=f"groups that can be compared: {len(known)}, where a difference needs 2")
 
 
 def _method(what: str, pairs: int, pairwise: float) -> str:

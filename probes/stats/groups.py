@@ -204,16 +204,13 @@ def _gap(name: str, table: _Table, known: Array, null: Mapping[str, Array], leve
     indices = [RATES.index(rate) for rate in GAPS[name]]
     groups = [np.flatnonzero(known & (table.rows[:, r] > 0)) for r in indices]
     if min(map(len, groups)) < 2:
-        found = min(map(len, groups))
-        return NotMeasured(reason=f"groups that can be compared: {found}, where a difference needs 2")
+        return too_few(min(map(len, groups)))
     pairs = sum(len(g) * (len(g) - 1) // 2 for g in groups)
     pairwise = 1 - (1 - level) / pairs
     ranges = [_range(table.rates[g, r], table.worth[g, r], pairwise) for g, r in zip(groups, indices, strict=True)]
     value, low, high = (max(ends) for ends in zip(*ranges, strict=True))
-    floor = float(np.quantile(null[name], 0.95))
-    p = (1 + np.count_nonzero(null[name] >= value - 1e-12)) / (1 + len(null[name]))
+    chance = null_of(null[name], value, f"{max(map(len, groups))} groups of these sizes, treated alike given the label")
     error = max(_smallest_pair_error(table, g, r) for g, r in zip(groups, indices, strict=True))
-    meaning = f"{max(map(len, groups))} groups of these sizes, treated alike given the label: 95th percentile"
     return Estimate(
         value=value,
         low=low,
@@ -222,9 +219,26 @@ def _gap(name: str, table: _Table, known: Array, null: Mapping[str, Array], leve
         n=int(max(table.clusters[g, r].sum() for g, r in zip(groups, indices, strict=True))),
         unit_of_n="cluster" if table.clustered else "row",
         method=f"largest of {pairs} Newcombe intervals at {pairwise:.2%}" if pairs > 1 else "Newcombe",
-        null=Null(value=floor, p=p, meaning=meaning),
-        detectable=floor + error if error > 0 else None,
+        null=chance,
+        detectable=chance.value + error if error > 0 else None,
     )
+
+
+def too_few(groups: int) -> NotMeasured:
+    """Why there is no difference between so few groups."""
+    return NotMeasured(reason=f"groups that can be compared: {groups}, where a difference needs 2")
+
+
+def null_of(noise: Array, value: float, what: str) -> Null:
+    """What chance alone shows of a largest difference: the 95th percentile of its draws, and how many reach a value.
+
+    Args:
+        noise: Draws without an effect, shape (B,).
+        value: What was found.
+        what: What was drawn, in words.
+    """
+    p = (1 + np.count_nonzero(noise >= value - 1e-12)) / (1 + len(noise))
+    return Null(value=float(np.quantile(noise, 0.95)), p=float(p), meaning=f"{what}: 95th percentile")
 
 
 def _smallest_pair_error(table: _Table, groups: Array, r: int) -> float:
