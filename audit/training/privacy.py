@@ -1,7 +1,7 @@
 """Differentially private training as a change of setup: Poisson batches, clipped sums, noise once per step.
 
-Opacus' optimizer takes the step and Opacus' sampler draws the units; the clipped sums come from our book-keeping. What
-is fixed before training stands in `audit.training.mechanism`; what was really done is counted, and told in the result.
+Opacus' optimizer takes the step; the clipped sums come from our book-keeping. What is fixed before training stands in
+`audit.training.mechanism`; what was really done is counted, and told in the result.
 
 Source: Abadi et al. (2016), https://arxiv.org/abs/1607.00133, algorithm 1, with Poisson sampling as accounted.
 """
