@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.commits import fixed
 from audit.planning.outline import why_not
 from audit.planning.plan import Plan, make_plan
 from audit.refusal import Damaged
@@ -64,9 +65,9 @@ def ordered(opened: Opened, runs: Path, *, fresh_coins: bool = False) -> Order:
     """An order for an opened config: the run's folder is named by title, config and counter.
 
     The same config goes on in the same folder; fresh coins take the next number. Gates are no part of the
-    name: changing them changes no number.
+    name: changing them changes no number. A model on the hub is at the commit that the runs go by.
     """
-    config = loaded_title(opened.loaded)
+    config = loaded_title(fixed(opened.loaded, runs))
     shared = config.as_written.model_dump(mode="json", exclude={"gates"})
     stem = f"{slug(config.config.title or '')}-{digest(shared)[:8]}"
     folder = (

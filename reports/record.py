@@ -351,6 +351,7 @@ class Provenance:
         measured_before: How much of the plan had been measured already, by an earlier run, when config, gates and coins
             were sealed: tables, answers and records; 0 where the seal came first.
         machine: Type of the machine: operating system and processor; nothing of which one it was.
+        commit: The base model's commit on the hub, or None for a folder and for the embedded model.
     """
 
     __pydantic_config__ = _STRICT
@@ -367,6 +368,7 @@ class Provenance:
     changes: tuple[str, ...] = ()
     measured_before: int = 0
     machine: str = ""
+    commit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,11 +242,6 @@ BAD = {
         "audit.yaml:3: report: no such setting: the report never shows texts of the data; leave it out",
     ),
     # --- what is audited ---
-    "a hub model without a commit": (
-        "model: org/name\n" + DATA,
-        "audit.yaml:1: model.revision: 'org/name' on the hub needs a pinned revision, or what is audited could change; "
-        "write the 40 hex digits of its commit, or model: org/name@<commit>",
-    ),
     "a commit in the name": (
         MODEL.replace("model: ", "model: {name: ").replace("\n", "}\n") + DATA,
         f"audit.yaml:1: model.name: neither a folder nor a name on the hub; got 'org/name@{COMMIT}'; "
@@ -297,11 +292,11 @@ def test_a_config_without_mistakes_has_none(folder, case):
 
 TOGETHER = {
     "a misspelt key and a mistake elsewhere": (
-        "model: org/name\n" + DATA + "training: {epoch: 3}\ndeploy: dpp\n",
+        "model: org/name@main\n" + DATA + "training: {epoch: 3}\ndeploy: dpp\n",
         ["model.revision", "training.epoch", "deploy"],
     ),
     "a misspelt section": (
-        "model: org/name\n" + DATA + "trainin: {epochs: 3}\ndeploy: dpp\n",
+        "model: org/name@main\n" + DATA + "trainin: {epochs: 3}\ndeploy: dpp\n",
         ["model.revision", "trainin", "deploy"],
     ),
     "a value that cannot be": (
@@ -322,11 +317,11 @@ TOGETHER = {
         ["data.label", "gates.gates.0.metric"],
     ),
     "a variable that is not set": (
-        "model: org/name\ndata: {file: '${NO_SUCH_VARIABLE}/d.csv', canaries: [{kind: secret, count: 5}]}\n",
+        "model: org/name@main\ndata: {file: '${NO_SUCH_VARIABLE}/d.csv', canaries: [{kind: secret, count: 5}]}\n",
         ["model.revision", "data.canaries.0.template", "data.file"],
     ),
     "a key that stands twice": (
-        "model: org/name\n" + DATA + "seeds: {coins: 1, coins: 2}\n",
+        "model: org/name@main\n" + DATA + "seeds: {coins: 1, coins: 2}\n",
         ["model.revision", "seeds.coins"],
     ),
 }

@@ -68,11 +68,6 @@ MODEL_FOLDER_REMEDY = "give the folder that save_pretrained writes, with its wei
 
 BAD = {
     # --- the model ---
-    "a hub model without revision": (
-        "model: org/name\n" + DATA,
-        "audit.yaml:1: model.revision: 'org/name' on the hub needs a pinned revision, or what is audited could change; "
-        "write the 40 hex digits of its commit, or model: org/name@<commit>",
-    ),
     "a branch for a revision": (
         "model:\n  name: org/name\n  revision: main\n" + DATA,
         "audit.yaml:3: model.revision: must be a commit of 40 hex digits, for a branch or tag may move; got 'main'",
@@ -389,6 +384,7 @@ GOOD = {
     "the embedded world": WORLD,
     "a shipped policy": WORLD + "deploy: dp\ngates: predeployment\n",
     "a hub model on a CSV file": MODEL + DATA,
+    "a hub model whose commit is left open": "model: org/name\n" + DATA,
     "a folder on a Parquet file": "model: whole\ndata: {file: more.parquet, text: sentence, label: label}\n",
     "every column": MODEL + "data: {file: data.csv, label: label, groups: [region], person: who, domain: where, "
     "in_domain: shop}\n",
@@ -411,7 +407,7 @@ def test_a_config_without_mistakes_has_none(folder, case):
 
 
 def test_all_mistakes_come_at_once(folder):
-    text = "model: org/name\ndata: {file: data.csv, label: labels}\n"
+    text = "model: org/name@main\ndata: {file: data.csv, label: labels}\n"
     text += "arms: {base: {seeds: 2}}\ndeploy: dp\nprobes: {x: {}}\n"
     keys = [sentence.split(": ")[1] for sentence in sentences(folder, text)]
     assert keys == ["model.revision", "data.label", "arms.base.seeds", "probes.x", "deploy"]

@@ -30,6 +30,7 @@ def provenance(config: AuditConfig, splits: Splits, seal: Seal, changes: Sequenc
         config=digest(config.model_dump(mode="json", exclude={"gates"})),
         gates=seal.gates,
         measured_before=len(seal.measured_before),
+        commit=config.model.revision,
         data=splits.digests(),
         coins=splits.commitment,
         code=code_of_project(),

@@ -115,7 +115,10 @@ def _wrong_origin(source: Source, place: Place) -> Iterator[Wrong]:
         choices = "file, hub or world" if isinstance(source, Data) else "file or hub"
         yield Wrong(place, f"must name one of {choices}; got {listed(given)}")
     if source.hub is not None:
-        yield from wrong_revision(source.hub, source.revision, place)
+        if source.revision is None:
+            rule = f"'{source.hub}' on the hub needs a pinned revision, or what is audited could change"
+            yield Wrong((*place, "revision"), rule, "write the 40 hex digits of its commit")
+        yield from wrong_revision(source.revision, place)
         return
     for key in sorted({"revision", "subset", "split"} & source.model_fields_set):
         yield Wrong((*place, key), "is for data from the hub", "leave it out")

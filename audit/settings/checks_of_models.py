@@ -39,19 +39,9 @@ def checkpoint(name: str) -> Checkpoint | None:
     return checkpoint_of(folder) if folder.is_absolute() and why_not_a_model(folder) is None else None
 
 
-def wrong_revision(name: str, revision: str | None, place: Place, short: str = "") -> Iterator[Wrong]:
-    """What is wrong with the commit of something on the hub.
-
-    Args:
-        name: Its name on the hub.
-        revision: What the config gives.
-        place: The section that names it.
-        short: How to write both at once, where that is possible.
-    """
-    if revision is None:
-        rule = f"'{name}' on the hub needs a pinned revision, or what is audited could change"
-        yield Wrong((*place, "revision"), rule, f"write the 40 hex digits of its commit{short}")
-    elif not _COMMIT.fullmatch(revision):
+def wrong_revision(revision: str | None, place: Place) -> Iterator[Wrong]:
+    """What is wrong with the commit of something on the hub, in the section that names it."""
+    if revision is not None and not _COMMIT.fullmatch(revision):
         rule = f"must be a commit of 40 hex digits, for a branch or tag may move; got '{revision}'"
         yield Wrong((*place, "revision"), rule)
 
@@ -81,7 +71,7 @@ def _wrong_name(name: str, revision: str | None) -> Iterator[Wrong]:
         remedy = "write what stands behind the @ as revision" if _HUB_NAME.fullmatch(name.partition("@")[0]) else ""
         yield Wrong((*_MODEL, "name"), f"neither a folder nor a name on the hub; got '{name}'", remedy)
     else:
-        yield from wrong_revision(name, revision, _MODEL, f", or model: {name}@<commit>")
+        yield from wrong_revision(revision, _MODEL)
 
 
 def _wrong_world(config: AuditConfig) -> Iterator[Wrong]:

@@ -111,6 +111,8 @@ def _identity(index: Index, judgement: Judgement | None) -> Iterator[tuple[str, 
             if identity.template is not None:
                 yield f"Template of {arm.name}", f"sha256:{identity.template}"
     held = index.record.provenance
+    if held.commit is not None:
+        yield f"Commit of {index.record.model}", held.commit
     for name, value in held.data.items():
         yield f"Data, {split_words(name)}", f"sha256:{value}"
     yield "Coins and canaries", f"sha256:{held.coins}, committed to before training"

@@ -29,12 +29,13 @@ class Pretraining(Strict):
 
 
 class Model(Strict):
-    """The model that is fine-tuned: a hub name with a pinned revision, a folder, or the embedded world's own."""
+    """The model that is fine-tuned: a hub name, a folder, or the embedded world's own."""
 
     name: str
     """Hub name ("distilbert/distilbert-base-uncased"), a folder, or "world" for the embedded tiny model."""
     revision: str | None = None
-    """Commit hash on the hub; a branch name is refused, for it may move."""
+    """Commit hash on the hub; where silent, the newest when a run first asks for it, and the same in later runs beside
+    it. A branch name is refused, for it may move."""
     tokenizer: str | None = None
     """Folder of the tokenizer, where it is not the model's own."""
     max_length: Annotated[int, Field(ge=4)] | None = None
