@@ -204,10 +204,8 @@ def plan(config: Path, changes: tuple[str, ...], runs: Path, as_json: bool, quie
 @sentences
 def run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Train the arms, measure, summarize and contrast; write the run's folder and its report."""
-    from audit.judging.pages import write_reports
-
     folder, errors = _run(config, changes, runs, fresh_coins, quiet)
-    write_reports(folder)
+    _report(folder, quiet=quiet)
     say(f"report: {folder.report}")
     deployed = _deployed(folder)
     if as_json:
@@ -249,6 +247,14 @@ def _run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, 
     return order.folder, record.coverage.errors
 
 
+def _report(folder: "RunFolder", *, afresh: bool = False, quiet: bool = False) -> None:
+    from audit.judging.pages import write_reports
+    from audit.progress import part_of, shown
+
+    with shown(quiet=quiet) as observer, part_of(observer, "report"):
+        write_reports(folder, afresh=afresh)
+
+
 def _deployed(folder: "RunFolder") -> dict[str, str]:
     """Where the weights of the arm to be deployed lie, by run of it; said, so that these and no others are shipped."""
     from reports.record import load_run
@@ -273,24 +279,26 @@ def gate(run: Path, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _gate(folder: "RunFolder") -> tuple[int, dict[str, Any]]:
+def _gate(folder: "RunFolder", *, quiet: bool = False) -> tuple[int, dict[str, Any]]:
     """Judge a run; the exit code, and what the JSON document says."""
     from audit.judging.gate import exit_code
     from audit.judging.judge import judge, write_judgement
-    from audit.judging.pages import write_reports
+    from audit.progress import part_of, shown
     from reports.record import load_record
 
     _whole(folder)
-    judgement = judge(folder)
+    with shown(quiet=quiet) as observer, part_of(observer, "verdicts"):
+        judgement = judge(folder)
+        if judgement is not None:
+            write_judgement(folder, judgement)
+    _report(folder, quiet=quiet)
     errors = load_record(folder.record).coverage.errors
     document: dict[str, Any] = {"run": str(folder.path), "report": str(folder.report), "errors": errors}
     if judgement is None:
-        write_reports(folder)
         say(f"{folder.path}: NOT JUDGED: the config has no gates")
         document |= {"verdict": None, "gates": []}
         code = INCOMPLETE
     else:
-        write_judgement(folder, judgement)
         say(_verdict_words(folder, judgement))
         document |= {"verdict": judgement.verdict, "deviations": list(judgement.deviations)}
         document["gates"] = [
@@ -325,7 +333,7 @@ def _named(gate_id: str, level: str) -> str:
 def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as_json: bool, quiet: bool) -> None:
     """Validate, run, judge and report; all artefacts first, the verdict as exit code last."""
     folder, _ = _run(config, changes, runs, fresh_coins, quiet)
-    code, document = _gate(folder)
+    code, document = _gate(folder, quiet=quiet)
     document["deployed"] = _deployed(folder)
     if as_json:
         out(document)
@@ -338,11 +346,9 @@ def ci(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, as
 @sentences
 def report(run: Path, as_json: bool) -> None:
     """Render the report of folder RUN again from its files, without torch."""
-    from audit.judging.pages import write_reports
-
     folder = _finished(run)
     _whole(folder)
-    write_reports(folder, afresh=True)
+    _report(folder, afresh=True)
     say(f"report: {folder.report}")
     if as_json:
         out({"run": str(folder.path), "report": str(folder.report)})
@@ -389,10 +395,12 @@ def verify(run: Path, as_json: bool) -> None:
 def clean(run: Path, keep: Literal["public", "derived", "personal"], as_json: bool) -> None:
     """Delete models, prepared data and tables of folder RUN, and the columns of its rows that --keep does not keep."""
     from audit.clean import clean as delete
+    from audit.progress import part_of, shown
     from audit.store import Store
 
     folder = _folder(run)
-    done = delete(folder, Store(folder.path.parent), keep)
+    with shown() as observer, part_of(observer, "clean"):
+        done = delete(folder, Store(folder.path.parent), keep)
     for sentence in done:
         say(sentence)
     if as_json:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -51,8 +52,7 @@ def run(tmp_path) -> RunFolder:
 @pytest.fixture
 def unrendered(monkeypatch):
     """Nothing is drawn: the exit code does not depend on it."""
-    monkeypatch.setattr(judging, "write_reports", lambda *_: None)
-    monkeypatch.setattr(pages, "write_reports", lambda *_: None)
+    monkeypatch.setattr(pages, "write_reports", lambda *_, **__: None)
 
 
 def objects_of(folder: RunFolder) -> dict[str, str]:
@@ -338,6 +338,14 @@ def test_verify_looks_at_the_pages_too(run):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("verb", "parts"), [("gate", ["verdicts", "report"]), ("report", ["report"]), ("clean", ["clean"])]
+)
+def test_short_verbs_have_a_line_for_each_part_too(run, unrendered, verb, parts):
+    said = audit(verb, run.path).stderr.splitlines()
+    assert [line.split("  ")[0] for line in said if re.fullmatch(r"\w+  \d+\.\d s", line)] == parts
+
+
 def test_gate_writes_its_verdicts_and_the_report_with_them(run):
     assert audit("gate", with_gates(run, FAILS).path).exit_code == 10
     assert load_judgement(run.gates).verdict == "blocked"
@@ -348,7 +356,7 @@ def test_gate_writes_its_verdicts_and_the_report_with_them(run):
 
 def test_gate_says_each_criterion_and_why_and_what_only_warns(run, unrendered):
     said = audit("gate", with_gates(run, FAILS, {**PASSES, "level": "warn"}).path).stderr
-    assert said.startswith("BLOCKED under p 1 (me)\n  the gates are not those that were sealed")
+    assert "\nBLOCKED under p 1 (me)\n  the gates are not those that were sealed" in said
     assert "fail          g0: utility.accuracy at most 0.01; the whole" in said
     assert "pass          g1 (warns only): utility.accuracy at least 0.01; the whole" in said
 

@@ -14,6 +14,7 @@ def drawn(tmp_path) -> RunFolder:
     """A finished run, judged and drawn."""
     folder = RunFolder(tiny_audit.finished(tmp_path)[1])
     judging.write_judgement(folder, judging.judge(folder))
+    write_reports(folder)
     return folder
 
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from audit.judging import gate
 from audit.judging.evidence import Evidence, Recomputed, reading, stored_answers
 from audit.judging.intervals import Kept
-from audit.judging.pages import read, write_reports
+from audit.judging.pages import read
 from audit.refusal import Refused
 from audit.running.seal import read_seal
 from audit.settings.sections.policy import Policy
@@ -71,6 +71,5 @@ def forget(folder: RunFolder) -> None:
 
 
 def write_judgement(folder: RunFolder, judgement: Judgement) -> None:
-    """Write `gates.json` and render everything with the verdicts."""
+    """Write `gates.json`; what was drawn without its verdicts is to be drawn again."""
     write_text(folder.gates, dumps(judgement))
-    write_reports(folder)
