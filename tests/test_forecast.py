@@ -1,6 +1,7 @@
 """What `audit plan` says: which units there will be, which are done, how long the rest takes, which gates can pass."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,12 +113,18 @@ def test_times_come_from_an_earlier_run_of_the_config_else_from_operations(audit
     assert again["probe:standard@0:utility"].seconds > 0
 
 
-def test_parameters_are_counted_from_the_headers_of_the_weights(audit, tmp_path):
+def test_parameters_are_counted_from_the_headers_of_the_weights_and_embeddings_only_where_words_are_said(
+    audit, tmp_path
+):
     from safetensors.numpy import load_file
 
     weights = load_file(tmp_path / "model" / "model.safetensors")
-    assert _parameters(Model(name=str(tmp_path / "model"))) == sum(w.size for w in weights.values())
-    assert _parameters(Model(name="a/hub-name")) is None
+    embedded = sum(w.size for name, w in weights.items() if ".embeddings." in name)
+    counted = partial(_parameters, Model(name=str(tmp_path / "model")))
+    assert embedded > 0
+    assert counted(says_words=True) == sum(w.size for w in weights.values())
+    assert counted(says_words=False) == counted(says_words=True) - embedded
+    assert _parameters(Model(name="a/hub-name"), says_words=True) is None
 
 
 def test_a_forecast_is_one_json_document(audit, tmp_path):

@@ -5,6 +5,7 @@ what a run would find done, whichever run did it.
 """
 
 import json
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from audit.data.splits import Splits
 from audit.planning.expectations import asks_of
@@ -34,6 +36,9 @@ from reports.record import UnitOutcome
 
 _FLOPS_TRAINED, _FLOPS_ASKED = 6, 2
 """Operations per parameter and token: forward and backward, and forward alone."""
+
+_LOOKED_UP = re.compile(r"embed|\bwte\b|\bwpe\b|\bshared\b")
+"""Names of tables of embeddings, as they are called in the models of transformers."""
 
 _EARLIER = "times of an earlier run of this config on this machine"
 _COUNTED = "operations counted, over the speed of this machine's matrix product, which is seldom reached: rather more"
@@ -114,8 +119,9 @@ class Ahead:
         )
         self._known = _earlier_times(order.folder)
         self._source = _found(lambda: arms.base_source(order.config, self._units))
-        self._parameters = _parameters(self._source[0]) if self._source is not None else None
-        self._speed, self._tokens = _machine_speed(), _mean_tokens(order, splits)
+        says_words = order.config.head != "classifier"
+        self._parameters = _parameters(self._source[0], says_words) if self._source is not None else None
+        self._speed, self._tokens = _machine_speed(order.config.compute.threads), _mean_tokens(order, splits)
         self._is_passed = False
         self._asked: set[str] = set()
         self._put: set[tuple[str, str]] = set()
@@ -268,27 +274,35 @@ def _earlier_times(folder: RunFolder) -> dict[str, float]:
     return found
 
 
-def _parameters(source: Model) -> int | None:
-    """Number of parameters, from the headers of the weight files; None where the model is not on this disk."""
+def _parameters(source: Model, says_words: bool) -> int | None:
+    """Number of parameters that a token is multiplied with; None where the model is not on this disk.
+
+    They are counted in the headers of the weight files. Embeddings are looked up, which costs nothing; where the model
+    says words, a product as large takes its place at the other end.
+    """
     folder = Path(source.name)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    return sum(map(_parameters_of, files)) or None
+    sizes = [(name, size) for file in files for name, size in _sizes(file)]
+    return sum(size for name, size in sizes if says_words or not _LOOKED_UP.search(name)) or None
 
 
-def _parameters_of(path: Path) -> int:
+def _sizes(path: Path) -> Iterator[tuple[str, int]]:
     with path.open("rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    return int(sum(np.prod(t["shape"]) for name, t in header.items() if name != "__metadata__"))
+    return ((name, int(np.prod(t["shape"]))) for name, t in header.items() if name != "__metadata__")
 
 
-def _machine_speed() -> float:
-    """Operations a second of a matrix product in float32 on this machine."""
+def _machine_speed(threads: int) -> float:
+    """Operations a second of a matrix product in float32 here: the fastest of a few, since others may be at work."""
     a = np.ones((512, 512), dtype=np.float32)
-    a @ a
+    with threadpool_limits(threads):
+        return 2 * 512**3 / min(_seconds(lambda: a @ a) for _ in range(20))
+
+
+def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    for _ in range(4):
-        a @ a
-    return 4 * 2 * 512**3 / (time.perf_counter() - started)
+    work()
+    return time.perf_counter() - started
 
 
 def _mean_tokens(order: Order, splits: Splits) -> float:
