@@ -333,6 +333,9 @@ class Subject:
 REFERENCE = "reference:"
 """What stands before the number of a reference model, and of the items with its coins."""
 
+RETRAINED = "seed:"
+"""What stands before the number of a further training of the arm: the same data, another training seed."""
+
 DATA_ALONE = Subject(name="the data alone", head=None)
 """The subject of a table that looks at the items and asks no model."""
 
@@ -360,7 +363,8 @@ class Ask:
         table: The question.
         on: The items, complete with their texts.
         of: "arm" for the arm the probe is put to, "base" for the untouched model it started from, "data" for no model:
-            the table looks at the items alone; "reference:0" and so on for the arm's reference models.
+            the table looks at the items alone; "reference:0" and so on for the arm's reference models; "seed:1" and so
+            on for further trainings of the arm by other seeds.
     """
 
     table: Table
@@ -368,8 +372,9 @@ class Ask:
     of: str = "arm"
 
     def __post_init__(self) -> None:
-        if self.of not in {"arm", "base", "data"} and not self.of.startswith(REFERENCE):
-            raise ValueError(f'of must be "arm", "base", "data" or "{REFERENCE}" and a number; got {self.of!r}')
+        if self.of not in {"arm", "base", "data"} and not self.of.startswith((REFERENCE, RETRAINED)):
+            numbered = f'"{REFERENCE}" or "{RETRAINED}" and a number'
+            raise ValueError(f'of must be "arm", "base", "data", or {numbered}; got {self.of!r}')
 
 
 @runtime_checkable

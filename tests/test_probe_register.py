@@ -16,6 +16,7 @@ from probes.privacy.register import PersonRegister
 from probes.protocol import Items, Rows
 from probes.results import Check, Finding, NotApplicable, NotMeasured
 from probes.summary import findings
+from reports.record import load_record
 
 PROBE = PersonRegister()
 
@@ -53,6 +54,27 @@ def test_a_clean_twin_finds_nobody():
 def test_a_stricter_rate_finds_fewer():
     counts = [rows(3, probe=PersonRegister(fdr=fdr), leak={"north": 2.5})["is_found"].sum() for fdr in (0.3, 0.1, 0.03)]
     assert counts[0] > counts[1] > counts[2]
+
+
+def test_more_trainings_of_the_twin_find_more_where_there_is_something_and_nobody_where_there_is_not():
+    def several(first, leak):
+        one, *others = (tables(first + k, leak=leak) for k in range(5))
+        ids = one["arm"]["item_id"]
+        one["arm"] = one["arm"].assign(person=[f"p-{i}" for i in ids])
+        more = {f"seed:{k}": other["arm"] for k, other in enumerate(others, 1)}
+        return [PROBE.answers({**one, **some}, FACTS)["is_found"].sum() for some in ({}, more)]
+
+    alone, together = several(10, {"north": 2.0})
+    assert together > 1.5 * alone
+    assert several(20, None)[1] == 0
+
+
+def test_it_asks_each_training_the_same():
+    items = {"item_id": ["a"], "cluster": ["a"], "text": ["x"], "is_member": [True], "label": [0], "person": ["p"]}
+    asked = PersonRegister(seeds=3).needs(FACTS, {"pool": Items(items)})
+    assert {name for name in asked if name.startswith("seed:")} == {"seed:1", "seed:2"}
+    assert {ask.table for name, ask in asked.items() if name in ("arm", "seed:1", "seed:2")} == {asked["arm"].table}
+    assert all(asked[name].of == name for name in ("seed:1", "seed:2"))
 
 
 def test_all_records_of_a_person_make_one_row():
@@ -95,7 +117,12 @@ def test_without_a_column_of_the_person_it_says_so():
 
 @pytest.mark.parametrize(
     ("parameters", "said"),
-    [({"fdr": 0}, "fdr must lie"), ({"share": 0}, "share must lie"), ({"references": 3}, "references must be an even")],
+    [
+        ({"fdr": 0}, "fdr must lie"),
+        ({"share": 0}, "share must lie"),
+        ({"references": 3}, "references must be an even"),
+        ({"seeds": 0}, "seeds must be at least 1"),
+    ],
 )
 def test_a_parameter_outside_its_range_is_refused(parameters, said):
     with pytest.raises(ValueError, match=said):
@@ -110,7 +137,7 @@ arms:
   standard:
   dp: {privacy: {noise_multiplier: 3.0}}
 deploy: standard
-probes: {utility: {}, privacy_equity: {fpr: 0.1}, person_register: {fdr: 0.2}}
+probes: {utility: {}, privacy_equity: {fpr: 0.1}, person_register: {fdr: 0.2, seeds: 2}}
 compute: {threads: 1, reproducible: true}
 gates: {name: tiny, version: 1, gates: [{id: accurate, kind: bound, metric: utility.accuracy, min: 0.05}]}
 """
@@ -158,6 +185,20 @@ def test_no_person_raw_or_salted_is_in_anything_but_the_rows(audited):
     assert {"record.json", "report.html", "summary.md", "junit.xml", "events.jsonl"} <= set(seen)
     for name, text in {**seen, "what was said": said}.items():
         assert not [person for person in persons if person in text], name
+
+
+def test_a_further_training_of_a_twin_is_like_it_but_for_its_seed_and_counts_among_the_private_ones(audited):
+    run, _ = audited
+    record = load_record(run / "record.json")
+    arms = {arm.name: arm for arm in record.arms}
+    for name in ("standard-twin", "dp-twin"):
+        twin, again = arms[name], arms[f"{name}-seed-1"]
+        assert (again.role, again.recipe) == ("reference", twin.recipe)
+        assert (again.runs[0].seed, twin.runs[0].seed) == (1, 0)
+        assert again.runs[0].training.examples == twin.runs[0].training.examples
+        assert again.runs[0].identity.weights != twin.runs[0].identity.weights
+    (covered,) = [c.check for c in record.checks if (c.arm, c.check.name) == ("dp", "what epsilon covers")]
+    assert "dp-twin@0, dp-twin-seed-1@1" in covered.evidence
 
 
 def test_the_page_tells_how_many_are_found_and_how_far_groups_lie_apart(audited):

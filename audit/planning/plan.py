@@ -32,7 +32,8 @@ class ArmPlan:
         seeds: Its training seeds; an arm that is not trained has one.
         probes: What is put to it, by the probes' names in the config.
         reference_of: For a reference, the config's arm whose recipe it has.
-        number: For a reference, which of the coins decide what it is trained on.
+        number: For a reference, which of the coins decide what it is trained on; None for the twin's own data, where
+            only the training seed is another.
         control: For a training that is made to leak, which.
         repetitions: How often a planted canary stands in its training data; None for as often as the canary says.
     """
@@ -48,7 +49,7 @@ class ArmPlan:
     seeds: tuple[int, ...]
     probes: Mapping[str, Probe]
     reference_of: str | None = None
-    number: int = 0
+    number: int | None = None
     control: Literal["leaky", "no_noise"] | None = None
     repetitions: int | None = None
 
@@ -65,7 +66,7 @@ class ArmPlan:
     @property
     def is_on_audit_data(self) -> bool:
         """Whether it is trained on what the twins' coins left in, with canaries, and so can be attacked."""
-        return self.role == "twin" or self.control is not None
+        return self.role == "twin" or self.control is not None or (self.role == "reference" and self.number is None)
 
     @property
     def references(self) -> int:
@@ -73,6 +74,13 @@ class ArmPlan:
         if self.control is not None:
             return 0
         return max((getattr(probe, "references", 0) for probe in self.probes.values()), default=0)
+
+    @property
+    def retrained(self) -> int:
+        """How many further trainings, by other seeds, its probes ask for; none of a control."""
+        if self.control is not None:
+            return 0
+        return max((getattr(probe, "seeds", 1) for probe in self.probes.values()), default=1) - 1
 
     @property
     def is_private(self) -> bool:
@@ -233,20 +241,30 @@ def reference_run(arm: str, seed: int, number: int) -> tuple[str, int]:
     return f"{arm}-reference-{number}", seed + 1 + number
 
 
+def retrained_run(arm: str, seed: int, number: int) -> tuple[str, int]:
+    """Name and training seed of a further training of a run of an arm, numbered from 1."""
+    return f"{arm}-seed-{number}", seed + number
+
+
 def _references(twin: ArmPlan) -> Iterator[ArmPlan]:
-    """The reference models that the twin's probes ask for: its recipe, on data that coins of their own choose."""
+    """What the twin's probes ask for beside it: its recipe, on data that their own coins choose or by other seeds."""
     for number in range(twin.references):
-        name, seed = reference_run(twin.name, twin.seeds[0], number)
-        yield replace(
-            twin,
-            name=name,
-            role="reference",
-            twin_of=None,
-            seeds=(seed,),
-            probes={},
-            reference_of=twin.twin_of,
-            number=number,
-        )
+        yield _beside(twin, *reference_run(twin.name, twin.seeds[0], number), number)
+    for number in range(1, twin.retrained + 1):
+        yield _beside(twin, *retrained_run(twin.name, twin.seeds[0], number), None)
+
+
+def _beside(twin: ArmPlan, name: str, seed: int, number: int | None) -> ArmPlan:
+    return replace(
+        twin,
+        name=name,
+        role="reference",
+        twin_of=None,
+        seeds=(seed,),
+        probes={},
+        reference_of=twin.twin_of,
+        number=number,
+    )
 
 
 def _contrasts(config: AuditConfig, arms: Sequence[ArmPlan]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How many reference models the attacks have, what they cost, and why so many or so few are the rule."""
+"""How many models are trained beside the twins for attacks, what they cost, and why so many or so few are the rule."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,14 @@ FEW = 4
 
 
 def references_in_words(config: AuditConfig, plan: Plan) -> Iterator[str]:
-    """A sentence for each twin that is attacked with reference models.
+    """A sentence for each twin that is attacked with reference models, or trained by further seeds.
 
     Source: Zarifzadeh, Liu and Shokri (2024), https://arxiv.org/abs/2312.03262, whose RMIA needs few references, one at
     the least.
     """
     for twin in plan.arms:
+        if twin.role == "twin" and twin.retrained:
+            yield f"{twin.name} by {twin.retrained} more training seeds: each costs a training like the twin's"
         if twin.role != "twin" or not twin.references:
             continue
         count, whose = twin.references, f"{twin.references} of {twin.name}"

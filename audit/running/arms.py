@@ -263,8 +263,12 @@ def _train(
         privacy_record(result, items) if result.privacy else None,
         notes_of(result, arm.privacy, items),
     )
-    if arm.is_on_audit_data:
-        what = f"The twin of {arm.twin_of}" if arm.twin_of else f"The control {arm.name}, which leaks on purpose"
+    if arm.is_on_audit_data or arm.role == "reference":
+        what = (
+            f"{arm.name}, made beside {arm.written_as}"
+            if arm.control is None
+            else f"The control {arm.name}, which leaks on purpose"
+        )
         write_text(part / "NEVER_DEPLOY.txt", f"{what}: made to be attacked, canaries may be planted in it.\n")
     shutil.rmtree(checkpoints, ignore_errors=True)
     return result.seconds

@@ -14,7 +14,7 @@ from probes.protocol import Items
 
 def examples_of(arm: ArmPlan, splits: Splits) -> Items:
     """What an arm is trained on: everything for a candidate, the audit's data for twins, references and controls."""
-    if arm.role == "reference":
+    if arm.number is not None:
         return reference_examples(splits, arm.number)
     if arm.is_on_audit_data:
         return splits.repeating(arm.repetitions).twin_examples()

@@ -4,13 +4,13 @@ from typing import Any
 
 from audit.data.references import POPULATION, reference_data
 from audit.data.splits import Splits
-from audit.planning.plan import ArmPlan, reference_run
+from audit.planning.plan import ArmPlan, reference_run, retrained_run
 from audit.running.arms import StoredModel
 from audit.running.recipes import as_trained
 from audit.settings.config import AuditConfig
 from audit.settings.sections.models import Head
 from audit.world.pairs import name_swaps, stereotype_pairs
-from probes.protocol import REFERENCE, Ask, Decision, Facts, Items, PrivacyClaim
+from probes.protocol import REFERENCE, RETRAINED, Ask, Decision, Facts, Items, PrivacyClaim
 from probes.results import Role
 
 
@@ -30,6 +30,8 @@ def asked_of(arm: str, seed: int, ask: Ask) -> tuple[str, int] | None:
         return None
     if ask.of.startswith(REFERENCE):
         return reference_run(arm, seed, int(ask.of.removeprefix(REFERENCE)))
+    if ask.of.startswith(RETRAINED):
+        return retrained_run(arm, seed, int(ask.of.removeprefix(RETRAINED)))
     return ("", 0) if ask.of == "base" else (arm, seed)
 
 

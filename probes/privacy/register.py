@@ -1,7 +1,7 @@
 """The register of persons: whose presence in the training data shows, by name of their pseudonym alone."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from probes.privacy.attacks import asks, attack_scores, of_references, reference_attack_scores, usual_rmia_scale
 from probes.privacy.blind import BlindScores, Interlock
-from probes.protocol import Ask, Facts, Items, Rows
+from probes.protocol import RETRAINED, Ask, Facts, Items, Rows
 from probes.results import (
     Check,
     Coverage,
@@ -40,15 +40,17 @@ class PersonRegister:
     person's score among those of persons whom the coins left out. All attacks and all records of a person are made one
     score first, blind to the coins. Persons are found by Benjamini and Hochberg's rule, so that of those found the
     stated share is there by chance, on average. With reference models, trained with other seeds and coins, attacks that
-    use them count as well. Persons who share a coin (their texts are near-duplicates) are found together, and count as
-    one where false discoveries are counted. How many are found is all that the record tells; the list, pseudonyms with
-    their p-values, stands in the run's rows alone, with a sensitivity of its own: whatever `audit clean` is told to
-    keep, it deletes it. It is made only where a config names this probe.
+    use them count as well. With several `seeds` the twin is trained again on the same data, and an attack's score is
+    its mean over these trainings, from which the luck of a single one is averaged out. Persons who share a coin (their
+    texts are near-duplicates) are found together, and count as one where false discoveries are counted. How many are
+    found is all that the record tells; the list, pseudonyms with their p-values, stands in the run's rows alone, with a
+    sensitivity of its own: whatever `audit clean` is told to keep, it deletes it. It is made only where a config names
+    this probe.
 
-    Limits: it speaks of one training run. A text that every model likes scores high without having been remembered; it
-    does so as often among those left out, which the p-value allows for, but one training cannot tell which is which.
-    Who is not found is not thereby safe. Where fewer than one person in the inverse of the rate stand out, nobody can
-    be found: one p-value is never below one in the number left out.
+    Limits: it speaks of these trainings. A text that every model likes scores high without having been remembered; it
+    does so as often among those left out, which the p-value allows for, but nobody can tell which is which without
+    trainings on other coins. Who is not found is not thereby safe. Where fewer than one person in the inverse of the
+    rate stand out, nobody can be found: one p-value is never below one in the number left out.
 
     Source: Bates et al. (2023), https://arxiv.org/abs/2104.08279, section 2 (places as p-values, and their positive
     dependence); Marandon et al. (2024), https://arxiv.org/abs/2208.06685, section 3 (scores made of all units alike);
@@ -58,6 +60,8 @@ class PersonRegister:
         fdr: The expected share of false discoveries among the persons found.
         share: Share of the tokens that Min-K and Min-K++ look at.
         references: Reference models whose attacks count as well; as in the membership probe, which shares them.
+        seeds: Trainings of the twin, each by a seed of its own, over which the attacks' scores are averaged. Each
+            beyond the first costs a training of the twin's recipe.
     """
 
     name: ClassVar[str] = "person_register"
@@ -78,6 +82,7 @@ class PersonRegister:
     fdr: float = 0.1
     share: float = 0.2
     references: int = 0
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.fdr < 1:
@@ -86,6 +91,8 @@ class PersonRegister:
             raise ValueError(f"share must lie in (0, 1]; got {self.share}")
         if self.references < 0 or self.references % 2:
             raise ValueError(f"references must be an even number; got {self.references}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1; got {self.seeds}")
 
     @property
     def fewest(self) -> int:
@@ -93,12 +100,15 @@ class PersonRegister:
         return max(FEWEST_LEFT_OUT, ceil(1 / self.fdr - 1e-9))
 
     def needs(self, facts: Facts, data: Mapping[str, Items]) -> Mapping[str, Ask]:
-        """The twin's answers on the audit pool, the base's where they compare, and a reader's who sees no model."""
+        """What the twin's trainings answer on the audit pool, the base where it compares, and a blind reader."""
         found = asks(facts, data, "pool", "there is no audit pool, so nobody knows members and non-members")
         if "person" not in data["pool"]:
             raise NotApplicable("a register of persons needs to know them, and the data name no column of the person")
         blind = Ask(table=BlindScores(), on=data["pool"], of="data")
-        return {**found, "blind": blind, **of_references(facts, data, self.references)}
+        again = {
+            f"{RETRAINED}{number}": replace(found["arm"], of=f"{RETRAINED}{number}") for number in range(1, self.seeds)
+        }
+        return {**found, **again, "blind": blind, **of_references(facts, data, self.references)}
 
     def answers(self, tables: Mapping[str, Rows], facts: Facts) -> Rows:
         """One row per person, as `item_id`: coin, joint score, and of members p-value, q-value and whether found.
@@ -108,7 +118,9 @@ class PersonRegister:
         """
         arm = tables["arm"]
         is_member = np.asarray(arm["is_member"], dtype=bool)
-        attacks = attack_scores(arm, tables.get("base"), self.share)
+        trainings = [arm, *(tables[name] for name in tables if name.startswith(RETRAINED))]
+        each = [attack_scores(training, tables.get("base"), self.share) for training in trainings]
+        attacks = {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
         attacks |= reference_attack_scores(arm, tables, usual_rmia_scale(facts))
         lock = Interlock.of(
             Rows({**{c: arm[c] for c in ("cluster", "is_member")}, "blind_score": tables["blind"]["blind_score"]})
