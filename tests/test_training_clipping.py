@@ -8,6 +8,7 @@ from single_examples import B, DoubleThroughout, build, losses_of, make_batch, o
 
 from audit.training.bookkeeping import Bookkeeping
 from audit.training.clipping import clipping_factors, layers_of
+from audit.training.per_example import MatrixLedger
 
 torch.set_num_threads(1)
 WAYS = ["flat", "automatic", "per_layer"]
@@ -96,3 +97,29 @@ def test_clipped_sums_are_those_of_single_examples(name, clipping):
         assert (parameter.summed_grad - expected[n]).norm() <= 1e-8 * expected[n].norm() + 1e-11 * scale, n
     assert not books.shortened[3]  # a gradient of zero
     assert books.shortened[0]
+
+
+@pytest.mark.parametrize("length", [15.0, 150.0])
+@pytest.mark.parametrize(("clipping", "limit"), [("automatic", 1.0), ("flat", 0.1), ("flat", 0.03), ("per_layer", 0.1)])
+def test_who_contradicts_themselves_adds_no_more_than_the_norm_though_rounding_hides_what_is_left(
+    clipping, limit, length
+):
+    # Two texts of a person that are nearly the same, under opposite labels: in single precision the T x T products of
+    # their gradients cancel to less than their rounding.
+    draw = torch.Generator().manual_seed(0)
+    for left in (1e-4, 3e-4, 1e-3, 2e-3):
+        columns = torch.randn(8, 64, 384, generator=draw)
+        rows = torch.randn(8, 64, 384, generator=draw) * length / 3072  # the length of one text's gradient, about
+        ledger = MatrixLedger(
+            (384, 384), products=[(torch.cat([rows, (left - 1) * rows], 1), torch.cat([columns] * 2, 1))]
+        )
+        factors = clipping_factors(ledger.squared_norms()[None], limit, clipping)[0]
+        assert ledger._gradients is None  # it was read off the products
+        added = torch.stack([_sum_of(ledger, factors, unit) for unit in range(8)])
+        assert added.norm(dim=1).max() <= limit * (1 + 1e-4)
+
+
+def _sum_of(ledger, factors, unit):
+    into = torch.zeros(384, 384)
+    ledger.add_clipped(factors * torch.eye(8)[unit], into)
+    return into.flatten()

@@ -165,7 +165,6 @@ class Bookkeeping:
             squared = first.new_zeros(1 + max(self._groups.values()), book.units)
             for key, ledger in book.ledgers.items():
                 squared[self._groups[key]] += ledger.squared_norms()
-            squared.clamp_(min=0.0)  # rounding can leave a ghost norm of zero slightly negative
             if not bool(torch.isfinite(squared).all()):
                 raise FloatingPointError(
                     "an example's gradient is not finite; lower the learning rate or check the data"
@@ -196,7 +195,9 @@ class Bookkeeping:
     def _open_sums(self) -> None:
         for parameter in self._parameters:
             if getattr(parameter, "summed_grad", None) is None:
-                parameter.summed_grad = torch.zeros_like(parameter)  # type: ignore[attr-defined]
+                # Contiguous whatever the parameter is: it is added to as one row of numbers.
+                zeros = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+                parameter.summed_grad = zeros  # type: ignore[attr-defined]
 
     def _refuse_other_uses(self) -> None:
         """A parameter whose gradient autograd itself computed was used outside the layers that keep books."""

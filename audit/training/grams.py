@@ -48,6 +48,20 @@ def inner_product(one: Gram, other: Gram) -> Tensor:
     return total
 
 
+def reach(one: Gram, other: Gram) -> Tensor:
+    """How long the gradient could be, if nothing in it cancelled: Σ_t ‖g_t‖ ‖x_t‖, shape (B,)."""
+    total = one[0].new_zeros(len(one[0]))
+    for a, b in zip(one, other, strict=True):
+        squares = (_diagonal(a) * _diagonal(b)).clamp_(min=0.0)
+        total += squares.sqrt_().sum(dim=1)
+    return total
+
+
+def _diagonal(band: Tensor) -> Tensor:
+    start = band.shape[2] - band.shape[1]
+    return band[..., start:].diagonal(dim1=1, dim2=2)
+
+
 def band_of(positions: int) -> int:
     """Rows of a band for so many positions."""
     return min(max(-(-positions // 2), _SMALLEST_BAND), _LARGEST_BAND)
