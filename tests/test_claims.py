@@ -107,9 +107,10 @@ def test_an_epsilon_beyond_the_fine_accountants_fails_for_its_size():
 
 
 @pytest.mark.parametrize(
-    ("prv", "pld", "expected"), [(7.93, 7.6, "pass"), (7.93, 7.0, "fail"), (0.02, 0.01, "pass"), (1.0, 1.1, "fail")]
+    ("prv", "pld", "expected"),
+    [(7.93, 7.6, "pass"), (7.93, 7.0, "fail"), (0.02, 0.01, "pass"), (1.0, 1.1, "fail"), (7.6, 7.93, "fail")],
 )
-def test_accountants_agree_within_their_own_error(prv, pld, expected):
+def test_accountants_agree_within_their_own_error_and_what_is_stated_is_hardly_less(prv, pld, expected):
     assert outcome("accountants agree", replace(KEPT, accountants={"PRV": prv, "PLD": pld})) == expected
 
 

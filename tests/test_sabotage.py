@@ -124,6 +124,22 @@ def test_noise_that_leaves_out_one_parameter_is_caught(tiny_bert_classifier, mon
     assert failing(claim(*tiny_bert_classifier)) == {"noise as accounted"}
 
 
+@pytest.mark.parametrize(("first", "last"), [(0.0, 0.05), (0.0, 0.7), (0.3, 1.0)])
+def test_noise_that_leaves_out_a_part_of_a_parameter_is_caught(tiny_bert_classifier, monkeypatch, first, last):
+    add_noise = BookkeepingOptimizer.add_noise
+
+    def forgetful(self):
+        words = self.params[0]
+        kept = words.summed_grad.flatten().clone()
+        add_noise(self)
+        noised = slice(round(first * len(kept)), round(last * len(kept)))
+        kept[noised] = words.grad.flatten()[noised]
+        words.grad.copy_(kept.view_as(words))
+
+    monkeypatch.setattr(BookkeepingOptimizer, "add_noise", forgetful)
+    assert failing(claim(*tiny_bert_classifier)) == {"noise as accounted"}
+
+
 def test_shuffled_batches_are_caught(tiny_bert_classifier, monkeypatch):
     shuffled = ShuffledDraws(PERSONS, 20, seed=0)
     monkeypatch.setattr(PoissonDraws, "__call__", lambda self, step: shuffled(step))

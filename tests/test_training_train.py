@@ -289,11 +289,15 @@ def test_the_model_comes_back_in_evaluation_mode_and_without_gradients(tiny_bert
 
 
 @pytest.mark.parametrize("privacy", [None, PRIVATE], ids=["standard", "private"])
-@pytest.mark.parametrize("strategy", [Full(), HeadOnly(), Frozen(layers=1), Lora(r=2)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "strategy",
+    [Full(), LayerDecay(factor=0.5), HeadOnly(), Frozen(layers=1), Lora(r=2)],
+    ids=lambda s: type(s).__name__,
+)
 def test_what_is_frozen_stays_as_it_was(tiny_bert_classifier, strategy, privacy):
     model, tokenizer = tiny_bert_classifier
     result = train(model, tokenizer, LABELLED, replace(CLASSIFY, strategy=strategy), seed=1, privacy=privacy)
-    assert result.frozen_untouched is (None if isinstance(strategy, Full) else True)
+    assert result.frozen_untouched is (None if isinstance(strategy, Full | LayerDecay) else True)
 
 
 def test_an_unsupported_model_is_refused_before_anything_is_trained(tiny_llama):

@@ -11,8 +11,8 @@ from audit.running.draw_tests import Binomials, poisson_p
 from probes.results import Check
 from reports.record import PrivacyRecord
 
-_AGREE = 0.05
-"""Relative difference up to which PRV and PLD agree: PRV's own error bound is 0.01 in epsilon."""
+_ABOVE, _BELOW, _LEAST = 0.05, 0.01, 0.03
+"""How far the stated PRV may lie above and below PLD, relative, and what passes in any case: its own error is 0.01."""
 
 _IMPLAUSIBLE = 0.001
 """p-value below which draws or noise are taken not to be what is accounted: one honest run in a thousand is accused."""
@@ -111,8 +111,8 @@ def _agreement(kept: PrivacyRecord) -> Check:
     prv, pld, rdp = (kept.accountants.get(name) for name in ("PRV", "PLD", "RDP"))
     if prv is None or pld is None:
         return _open("accountants agree", "no accountant's figure to compare")
-    allowed = max(_AGREE * pld, 0.03)
-    agree = abs(prv - pld) <= allowed and (rdp is None or rdp >= pld - allowed)
+    above, below = max(_ABOVE * pld, _LEAST), max(_BELOW * pld, _LEAST)
+    agree = -below <= prv - pld <= above and (rdp is None or rdp >= pld - below)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(kept.accountants.items()))
     return _holds("accountants agree", agree, figures)
 

@@ -18,7 +18,7 @@ from audit.training.loop import fit
 from audit.training.privacy import privatize
 from audit.training.randomness import derived_seed
 from audit.training.setup import Setup, standard_setup
-from audit.training.spec import Examples, Full, PrivacySpec, Progress, TrainingResult, TrainingSpec
+from audit.training.spec import Examples, PrivacySpec, Progress, TrainingResult, TrainingSpec
 from audit.training.strategies import applied
 
 
@@ -74,7 +74,8 @@ def train(
                     fingerprint = _fingerprint(setup, encoded, examples.units, privacy)
                     checkpoint = Checkpoint(checkpoint_dir, fingerprint, 60 * checkpoint_minutes)
                 result = fit(setup, checkpoint=checkpoint, on_progress=on_progress)
-            untouched = None if isinstance(spec.strategy, Full) else before == _frozen_digest(model)
+            is_all_trained = all(p.requires_grad for p in model.parameters())
+            untouched = None if is_all_trained else before == _frozen_digest(model)
     return replace(result, frozen_untouched=untouched)
 
 

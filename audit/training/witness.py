@@ -11,13 +11,17 @@ from audit.training.private_optimizer import BookkeepingOptimizer
 from audit.training.spec import NoiseSeen
 
 _LOOKED_AT = 64
-"""Values of each parameter that are looked at in a step."""
+"""Values of each parameter that are looked at in a step, at most."""
+
+_SHIFT = 7919
+"""By how much they lie further in the next step: a prime, so that it is a long time before one is looked at again."""
 
 
 class WitnessedOptimizer(BookkeepingOptimizer):
     """The private optimizer under watch: a few values of every sum are compared before and after the noise.
 
-    Only sums of squares are kept, one for each parameter; no variate is.
+    They are spread over the whole of it, and are others in every step, so that a part without noise is seen too. Only
+    sums of squares are kept, one for each parameter; no variate is.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -27,9 +31,10 @@ class WitnessedOptimizer(BookkeepingOptimizer):
 
     def add_noise(self) -> None:
         """As the private optimizer does, watched."""
-        before = [None if p.summed_grad is None else _some(p.summed_grad).clone() for p in self.params]
+        shift = _SHIFT * self.noised_steps
+        before = [None if p.summed_grad is None else _some(p.summed_grad, shift).clone() for p in self.params]
         super().add_noise()
-        seen = [(i, _some(self.params[i].grad) - value) for i, value in enumerate(before) if value is not None]
+        seen = [(i, _some(self.params[i].grad, shift) - value) for i, value in enumerate(before) if value is not None]
         squares = torch.stack([added.float().square().sum() for _, added in seen]).tolist()  # one transfer a step
         for (place, added), square in zip(seen, squares, strict=True):
             self._squares[place] += square
@@ -63,5 +68,6 @@ class WitnessedOptimizer(BookkeepingOptimizer):
 
 
 @torch.no_grad()
-def _some(values: Tensor) -> Tensor:
-    return values.detach().reshape(-1)[:_LOOKED_AT]
+def _some(values: Tensor, shift: int) -> Tensor:
+    stride = -(-values.numel() // _LOOKED_AT)
+    return values.detach().reshape(-1)[shift % stride :: stride]
