@@ -1,12 +1,14 @@
 """Tiny models of every supported architecture, and what book-keeping must agree with: a loop over single examples."""
 
 import copy
+import math
 
 import torch
 import transformers
 from torch.overrides import TorchFunctionMode
 
 from audit.training.bookkeeping import SUPPORTED, Bookkeeping
+from audit.training.clipping import layers_of
 from audit.training.heads import inputs_of_head, output_head
 from audit.training.losses import IGNORED, causal_losses, classification_losses, masked_losses
 
@@ -135,7 +137,7 @@ def alone(batch, row, padding):
     ids, *_ = columns = tuple(column[row : row + 1] for column in batch)
     if padding == "left":
         return columns
-    return tuple(c[:, : LENGTHS[row]] if c.shape == ids.shape and c.dim() == 2 else c for c in columns)
+    return tuple(c[:, : LENGTHS[row % B]] if c.shape == ids.shape and c.dim() == 2 else c for c in columns)
 
 
 def one_at_a_time(model, name, batch, padding="right"):
@@ -155,6 +157,23 @@ def flat_sum(norms, found, max_grad_norm):
     """The sum of the gradients, each clipped as a whole."""
     factors = [min(1.0, max_grad_norm / (float(norm) + 1e-6)) for norm in norms]
     return {n: sum(c * each[n] for c, each in zip(factors, found, strict=True)) for n in found[0]}
+
+
+def clipped_sum(model, found, limit, clipping):
+    """The sum by any clipping, the slow way: one unit after the other, one layer after the other."""
+    names = {id(p): n for n, p in model.named_parameters()}
+    layers: dict[int, list[str]] = {}
+    for identity, group in layers_of(model, clipping).items():
+        layers.setdefault(group, []).append(names[identity])
+    total = {n: torch.zeros_like(g) for n, g in found[0].items()}
+    for gradients in found:
+        for members in layers.values():
+            norm = math.sqrt(sum(float(gradients[n].square().sum()) for n in members))
+            factor = min(1.0, limit / math.sqrt(len(layers)) / (norm + 1e-6))
+            factor = limit / (norm + 0.01) if clipping == "automatic" else factor
+            for n in members:
+                total[n] += factor * gradients[n]
+    return total
 
 
 def assert_exact(model, name, batch, *, padding="right", max_grad_norm=0.7, splits=(B,), tolerance=1e-8, fused=True):

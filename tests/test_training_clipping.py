@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from single_examples import B, DoubleThroughout, build, losses_of, make_batch, one_at_a_time
+from single_examples import B, DoubleThroughout, build, clipped_sum, losses_of, make_batch, one_at_a_time
 
 from audit.training.bookkeeping import Bookkeeping
 from audit.training.clipping import clipping_factors, layers_of
@@ -63,23 +63,6 @@ def test_what_is_not_trained_is_no_layer():
     assert layers_of(model, "per_layer") == {id(p): 0 for p in model.classifier.parameters()}
 
 
-def expected_sum(model, found, limit, clipping):
-    """The slow way: one example after the other, one layer after the other."""
-    names = {id(p): n for n, p in model.named_parameters()}
-    layers: dict[int, list[str]] = {}
-    for identity, group in layers_of(model, clipping).items():
-        layers.setdefault(group, []).append(names[identity])
-    total = {n: torch.zeros_like(g) for n, g in found[0].items()}
-    for gradients in found:
-        for members in layers.values():
-            norm = math.sqrt(sum(float(gradients[n].square().sum()) for n in members))
-            factor = min(1.0, limit / math.sqrt(len(layers)) / (norm + 1e-6))
-            factor = limit / (norm + 0.01) if clipping == "automatic" else factor
-            for n in members:
-                total[n] += factor * gradients[n]
-    return total
-
-
 @pytest.mark.parametrize("clipping", WAYS)
 @pytest.mark.parametrize(
     "name", ["BertForMaskedLM", "GPT2LMHeadModel", "AlbertForTokenClassification", "T5ForTokenClassification"]
@@ -88,7 +71,7 @@ def test_clipped_sums_are_those_of_single_examples(name, clipping):
     model, batch = build(name), make_batch(name)
     with DoubleThroughout():
         norms, found = one_at_a_time(model, name, batch)
-        expected = expected_sum(model, found, 1.3, clipping)
+        expected = clipped_sum(model, found, 1.3, clipping)
         books = Bookkeeping(model, 1.3, clipping)
         _, ours = books.accumulate(lambda: losses_of(model, name, batch, fused=True), B)
     torch.testing.assert_close(ours, norms, rtol=1e-8, atol=1e-12)
