@@ -57,7 +57,11 @@ def threshold_counts(shift: float, n: int = 10_000) -> list[tuple[int, int]]:
     n canaries were left out and n planted, their scores the quantiles of normal distributions that lie `shift` apart.
     """
     left_out = ndtri((np.arange(n) + 0.5) / n)
-    planted = left_out + shift
+    return hull_counts(left_out + shift, left_out)
+
+
+def hull_counts(planted: np.ndarray, left_out: np.ndarray) -> list[tuple[int, int]]:
+    """The same of any scores, most accused first."""
     thresholds = np.append(np.union1d(planted, left_out), np.inf)
     missed, cleared = (np.searchsorted(scores, thresholds) for scores in (planted, left_out))
     kept: list[int] = []
@@ -65,7 +69,8 @@ def threshold_counts(shift: float, n: int = 10_000) -> list[tuple[int, int]]:
         while len(kept) > 1 and _is_below(missed, cleared, kept[-2], kept[-1], i):
             kept.pop()
         kept.append(i)
-    return [(int(n - missed[i]), int(2 * n - missed[i] - cleared[i])) for i in kept]
+    right, wrong = len(planted) - missed, len(left_out) - cleared
+    return [(int(right[i]), int(right[i] + wrong[i])) for i in kept]
 
 
 def _is_below(x, y, a, b, c) -> bool:

@@ -24,6 +24,30 @@ def test_lira_online_is_the_log_likelihood_ratio_of_two_normals():
     assert found == pytest.approx(7.05884052)
 
 
+# tensorflow/privacy, advanced_mia_test.py: minus the log-density of three records among their references inside, where
+# each has its own spread and where all share one. Their fourth record has no references.
+TARGET, AMONG = np.array([1.0, 0.0, 0.0]), np.array([[-1.0, 1.0], [0.0, 2.0], [0.0, 20.0]])
+
+
+@pytest.mark.parametrize(
+    ("variance", "expected"),
+    [("own", [1.41893853, 1.41893853, 3.72152363]), ("pooled", [2.69682468, 2.69682468, 4.15270703])],
+)
+def test_lira_online_gives_the_published_densities(variance, expected):
+    beside = TARGET[:, None] + [-1.0, 1.0]  # outside a standard normal around the score, whose density is known
+    coins = np.tile([True, True, False, False], (3, 1))
+    found = references.lira_online(TARGET, np.hstack([AMONG, beside]), coins, variance)
+    np.testing.assert_allclose(-found - norm.logpdf(0), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("variance", ["own", "pooled"])
+def test_lira_online_is_zero_where_inside_and_outside_mirror_each_other(variance):
+    # Likewise: both sides, references outside are those inside with the other sign, here about the score.
+    mirrored = np.hstack([AMONG - TARGET[:, None], TARGET[:, None] - AMONG])
+    coins = np.tile([True, True, False, False], (3, 1))
+    np.testing.assert_allclose(references.lira_online(np.zeros(3), mirrored, coins, variance), 0, atol=1e-12)
+
+
 def test_lira_offline_is_the_distance_in_standard_deviations_outside():
     found = references.lira_offline(np.array([2.0]), SCORES, COINS, "own")
     assert found == pytest.approx(3.82389198)

@@ -47,6 +47,18 @@ def test_min_k_plus_plus_weighs_the_moments_by_probability_and_leaves_the_unifor
     assert everything == pytest.approx((0.646113 - 3.718293 - 3.259613 + 0.736369) / 4, abs=1e-6)
 
 
+def test_min_k_plus_plus_is_not_that_of_unweighted_moments():
+    # computationalprivacy/mia_llms_benchmark takes plain moments over the vocabulary (the deviation with n − 1).
+    [logprobs], [means], [deviations] = logprobs_and_moments()
+    ours = scores.min_k_plus_plus(*(ragged(*column[:, None]) for column in (logprobs, means, deviations)), 1.0)
+    every = log_softmax(LOGITS, axis=1)
+    with np.errstate(invalid="ignore"):
+        plain = (logprobs - every.mean(axis=1)) / np.where(deviations > 0, every.std(axis=1, ddof=1), np.nan)
+    np.testing.assert_allclose(plain, [1.161895, np.nan, -0.954919, 0.1, 1.095445], atol=1e-6)
+    np.testing.assert_allclose(ours, [0.646113, np.nan, -3.718293, -3.259613, 0.736369], atol=1e-6)
+    assert (np.abs(ours - plain)[[0, 2, 3, 4]] > 0.3).all()
+
+
 def test_a_text_whose_every_distribution_is_uniform_has_no_min_k_plus_plus():
     assert np.isnan(scores.min_k_plus_plus(ragged([-1.4]), ragged([-1.4]), ragged([0.0]), 0.2))[0]
 
@@ -88,6 +100,15 @@ def votes_by_hand(model, base) -> float:
 def test_windows_count_those_that_the_model_likes_better():
     # By Chen et al. (2026): votes 6/7, 1, 1 and 1 at 2, 3, 4 and 6 tokens; longer windows do not fit.
     assert scores.windows(ragged(MODEL), ragged(BASE)) == pytest.approx((6 / 7 + 3) / 4)
+
+
+@pytest.mark.parametrize(
+    ("width", "strict", "ties"), [(1, 0.5, 1 / 8), (2, 6 / 7, 0), (3, 1, 0), (4, 1, 0), (6, 1, 0), (9, 1, 0)]
+)
+def test_windows_of_each_width_cast_the_published_votes_and_half_of_the_ties(width, strict, ties, monkeypatch):
+    # Stry233/WBC counts strict votes: token by token four of eight, and a tie at the fifth that is half a vote of ours.
+    monkeypatch.setattr(scores, "WINDOWS", (width,))
+    assert scores.windows(ragged(MODEL), ragged(BASE)) == pytest.approx(strict + ties / 2)
 
 
 def test_windows_are_those_counted_one_by_one_and_know_nothing_of_other_texts():

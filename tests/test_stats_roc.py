@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from games import hull_counts
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
@@ -47,6 +48,34 @@ def test_the_auc_is_the_tabled_one(members, nonmembers, expected):
     scores, is_member = pooled(members, nonmembers)
 
     assert weighted_auc(scores, is_member, ones(scores)) == pytest.approx(expected)
+
+
+def hull(members, nonmembers):
+    """False and true positive rates at the corners of the concave hull, from nobody accused to everybody."""
+    counts = hull_counts(np.asarray(members, dtype=float), np.asarray(nonmembers, dtype=float))
+    corners = np.array([(guesses - right, right) for right, guesses in reversed(counts)])
+    return corners[:, 0] / len(nonmembers), corners[:, 1] / len(members)
+
+
+def test_the_hull_that_the_audits_are_tested_at_is_the_published_one():
+    # google-deepmind/jax_privacy, tests/auditing_test.py
+    fpr, tpr = hull([0, 4, 6, 7], [1, 2, 3, 5])
+    assert np.trapezoid(tpr, fpr) == 13 / 16
+    fpr, tpr = hull([1, 3], [0, 2])
+    assert np.interp([0, 0.25, 0.5, 0.75, 1], fpr, tpr).tolist() == [0.5, 0.75, 1, 1, 1]
+
+
+def test_rates_that_can_be_had_lie_on_the_hull_or_below_it():
+    # By the same, on the quantiles of normals a distance of 1 apart: AUC 0.760343, rates 0.01900 and 0.09271. It draws
+    # between two thresholds, which no rule that accuses by score alone does.
+    left_out = norm.ppf((np.arange(10_000) + 0.5) / 10_000)
+    fpr, tpr = hull(left_out + 1, left_out)
+    assert np.trapezoid(tpr, fpr) == pytest.approx(0.760343, abs=1e-6)
+    assert np.interp([0.001, 0.01], fpr, tpr) == pytest.approx([0.01900, 0.09271], abs=5e-6)
+    scores, is_member = pooled(left_out + 1, left_out)
+    rates = [weighted_tpr_at_fpr(scores, is_member, ones(scores), share) for share in (0.001, 0.01)]
+    assert rates == pytest.approx([0.0190, 0.0927], abs=1e-9)
+    assert weighted_auc(scores, is_member, ones(scores)) == pytest.approx(0.760250, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,3 +1,13 @@
+"""Epsilon from two error rates: known answers, slow integrals, and rates that are simulated.
+
+What others print, and this project has deliberately not: the ratio bounds of tensorflow/privacy (Katz's logarithm, the
+adjusted logarithm, Bailey's, the inverse hyperbolic sine), as they are approximations for large counts and an audit
+reads them at few false positives; Jeffreys' limits of each rate apart, as the joint posterior of both is the sharper
+form; jax_privacy's bound from raw counts, as it needs a least count chosen by hand; its Gaussian fit over all
+thresholds, as a Gaussian through the best of many corners is no bound; and its hull, as it draws between two
+thresholds, which no rule that accuses by score alone does.
+"""
+
 import numpy as np
 import pytest
 from games import threshold_counts
@@ -44,6 +54,12 @@ def test_the_bound_is_the_published_one():
     )
     found = clopper_pearson_epsilon(counts(500, 500, 5, 995), delta=1e-5).value
     assert found == pytest.approx(3.696077, abs=1e-6)  # the lower end of microsoft's 90 % interval
+
+
+def test_the_upper_end_is_made_of_the_same_limits():
+    # microsoft/responsible-ai-toolbox-privacy, 500 of 1000 and 5 of 1000 at 90 %: up to 5.789826
+    most, least = upper_limit(500, 1000, level=0.975), lower_limit(5, 1000, level=0.975)
+    assert np.log((most - 1e-5) / least) == pytest.approx(5.789826, abs=1e-6)
 
 
 def test_the_best_of_all_thresholds_is_the_published_one():

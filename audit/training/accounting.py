@@ -110,8 +110,9 @@ def composed_epsilon(trainings: Sequence[tuple[float, float, int]], delta: float
         delta: In (0, 1); that of all of them together.
 
     Returns:
-        Within 0.01 of what PLD gives on its own grid, in a tenth of the time: 0.2 seconds for six trainings. Infinite
-        beyond `LARGEST_COMPOSED`.
+        Never below what PLD gives on its own grid, and within 0.02 of it for a thousand steps, in a tenth of the time:
+        0.2 seconds for six trainings. The gap grows with the number of steps of small loss: 0.05 at noise multiplier 4,
+        rate 0.01 and 10,000 steps. Infinite beyond `LARGEST_COMPOSED`.
     """
     steps: dict[tuple[float, float], int] = {}
     for sigma, rate, number in trainings:
