@@ -64,7 +64,8 @@ def code_of_training() -> str:
 @cache
 def code_of_data() -> str:
     """Hash of the source that makes items."""
-    return sources_digest([_AUDIT / "data", _AUDIT / "world", _PROBES / "privacy" / "personal.py"])
+    naming = [_PROBES / "privacy" / name for name in ("personal.py", "check_digits.py")]
+    return sources_digest([_AUDIT / "data", _AUDIT / "world", *naming])
 
 
 @cache
