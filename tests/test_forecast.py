@@ -281,15 +281,19 @@ def test_the_plan_declares_score_sign_and_guesses_before_looking_and_tells_what_
     by_arm = {reach.arm: reach for reach in found.reaches}
     dp, standard = by_arm["dp-twin"], by_arm["standard-twin"]
     assert dp.largest_refutable < 8 == dp.claim
-    assert dp.needed_for_its_curve > dp.canaries
+    assert dp.for_its_curve.if_all_right > dp.canaries
     assert standard.claim is None
-    assert standard.needed_for_any_mechanism is None
+    assert standard.for_any_mechanism is None
     words = found.words()
     assert "canaries, declared before looking" in words
     facts = Facts(arm="", role="twin", seed=0, head="classifier", task="text-classification")
     assert f"dp-twin: {Canaries().rule(facts, dp.canaries)}; the largest epsilon" in words
-    assert "the claim of 8 could be refuted by no number of canaries whatever the mechanism" in words
-    assert f"by {dp.needed_for_its_curve:,} canaries if it is the claimed one" in words
+    none = (
+        "the claim of 8 could be refuted, whatever the mechanism, with a guess share of 0.25 by no number of canaries"
+    )
+    assert none in words
+    curve = f"if it is the claimed one, with a guess share of 0.25 by {dp.for_its_curve.if_all_right:,} canaries"
+    assert curve in words
 
 
 def test_an_epsilon_that_only_the_accountant_can_tell_is_no_claim_before_it_did(audit, tmp_path):

@@ -16,7 +16,7 @@ from audit.refusal import Incomparable, Refused
 from audit.store import RunFolder
 from probes.privacy import claimed, ladder
 from probes.privacy.guessing import play
-from probes.privacy.nights import Night, together
+from probes.privacy.nights import Guessed, Night, bounds_of, together
 from probes.protocol import PrivacyClaim
 from probes.results import Check, Series
 from probes.stats.epsilon import snj_lower_bound
@@ -130,6 +130,16 @@ def test_a_claim_that_is_kept_is_rarely_refuted_over_all_nights():
     for first in range(0, 200 * 30, 30):
         refuted += verdict([night(seed, 1.0, claim) for seed in range(first, first + 30)]).outcome == "refuted"
     assert refuted <= 18  # 10 expected at most; more than 18 of 200 at 5 % would happen once in a hundred times
+
+
+def test_arms_without_a_claim_have_the_bounds_of_all_their_guesses():
+    notes = [series(seed, 1.6, claim=None).notes for seed in range(5)]
+    guessed = [Guessed.from_notes(f"n{at}", f"c{at}", some) for at, some in enumerate(notes)]
+    assert all(guessed)
+    bounds = bounds_of([*guessed, replace(guessed[0], name="again")])  # the same coins count once
+    assert [kind for kind in bounds.columns["kind"] if kind == "claim"] == []
+    right = sum(one.right for one in guessed)
+    assert bounds.columns["low"][0] == snj_lower_bound(1000, 250, right, delta=1e-5).value
 
 
 # ---- the records of a root ----------------------------------------------------------------------------------------
@@ -263,6 +273,17 @@ def test_a_false_claim_that_no_night_refutes_is_refuted_by_the_series(tmp_path):
     assert ended.exit_code == told["exit"] == 10
     assert arm["outcome"] == told["outcome"] == "refuted"
     assert max(arm["log_e_value"]) < arm["refutes_at"] <= max(arm["log_evidence"])
+    (unclaimed,) = told["unclaimed"]
+    assert unclaimed["arm"] == "standard-twin"
+    for bounds in (arm["bounds"], unclaimed["bounds"]):
+        assert (bounds["canaries"], bounds["level"], bounds["delta"]) == (2400, 0.95, 1e-5)
+        assert bounds["holds_for"].endswith("for a number of nights that was fixed beforehand")
+        assert [one["label"][:20] for one in bounds["epsilon"]] == [
+            "lower bound, any mec",
+            *["independent canaries"] * 2,
+        ]
+        assert [one["high"] is None for one in bounds["epsilon"]] == [True, True, False]
+        assert all(one["assuming"] for one in bounds["epsilon"])
     assert 'data-verdict="blocked"' in page.read_text("utf-8")
 
 
@@ -275,6 +296,11 @@ def test_a_clean_series_is_not_refuted_and_its_page_fetches_nothing(tmp_path):
     assert ended.exit_code == 0
     assert "6 finished runs of demo; 1 run without a record, not counted." in ended.stdout
     assert "dp-twin: NOT REFUTED" in ended.stdout
+    told = {line.split(":")[0]: line for line in ended.stdout.splitlines() if "fixed beforehand, 95 % each: at" in line}
+    assert set(told) == {"dp-twin", "standard-twin"}
+    for line in told.values():
+        assert "assuming nothing of the mechanism; at least" in line
+        assert "if canaries leak independently of each other" in line
     html = (tmp_path / "nights.html").read_text("utf-8")
     assert html.count("<figure>") == html.count('<svg class="fig"') == 1
     assert "6 nights did not refute the claim" in html
@@ -290,6 +316,7 @@ def test_a_series_that_could_not_have_refuted_ends_with_11_and_one_without_claim
     ended = audit("nights", tmp_path / "none", "--page", tmp_path / "nights.html")
     assert ended.exit_code == 3
     assert "no run has an arm whose claim was put to the test" in ended.stdout
+    assert "standard-twin: epsilon at delta 1e-05, of all guesses together" in ended.stdout
     assert not (tmp_path / "nights.html").exists()
 
 

@@ -101,3 +101,11 @@ def test_texts_that_say_nothing_are_no_error(said):
 def test_a_silent_interlock_withholds_nothing():
     bare = Rows({"is_member": [True, False], "cluster": ["a", "b"]})
     assert Interlock.of(bare).reason == ""
+
+
+def test_of_rows_that_somebody_brought_a_silent_interlock_withholds_all():
+    bare = Rows({"is_member": [True, False], "cluster": ["a", "b"]})
+    assert Interlock.of(bare, tossed_here=False).reason.startswith("withheld: the blind reader could not be measured")
+    few = bare.assign(blind_score=[0.2, 0.8])
+    assert Interlock.of(few).reason == ""
+    assert "an AUC needs 10 of each" in Interlock.of(few, tossed_here=False).reason

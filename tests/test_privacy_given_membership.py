@@ -84,6 +84,16 @@ def test_rows_without_a_partner_leave_no_estimate(tmp_path):
     assert checks["matched members and non-members read alike"].outcome == "not checked"
 
 
+def test_rows_too_few_for_the_blind_reader_leave_no_figure(tmp_path):
+    values, checks, _ = found(brought(tmp_path, 12, (0.0, 0.0)), leak=5.0)
+    for metric in ("auc", "matched_auc"):
+        assert isinstance(values[metric], NotMeasured)
+        assert values[metric].reason.startswith("withheld: the blind reader could not be measured: members and non-")
+    told = checks["members and non-members differ in their coins alone"]
+    assert told.outcome == "not checked"
+    assert "withheld: the blind reader could not be measured" in told.evidence
+
+
 # ---- matching -----------------------------------------------------------------------------------------------------
 
 

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from probes.results import Series
+from probes.privacy import claimed, ladder
+from probes.privacy.guessing import Game
+from probes.protocol import PrivacyClaim
+from probes.results import Check, Series
+from probes.stats.two_sample import Accusations
 from reports.figures import captions, curves, readings
+from reports.figures.bounds import bounds, ceiling_of
 from reports.figures.charts import NEEDED, chart
 from reports.figures.looks import LOOKS, Side
 from reports.figures.svg import TOKENS, canvas, finish
@@ -180,6 +185,63 @@ def test_bounds_stand_with_the_delta_that_each_is_for(deltas, in_axis):
 def test_a_lower_bound_beyond_the_claim_contradicts_it():
     side = Side(name="a", look="private", series=make.epsilon(9.0, 8.0))
     assert "contradicts the claim of 8.00" in captions.heading("epsilon", [side], [None])
+
+
+@pytest.mark.parametrize(
+    ("of_epsilon", "of_mechanism", "words"),
+    [
+        ("refuted", "refuted", "is refuted by the bound for any mechanism (SNJ) and the curve of the claimed mechanism "
+         "(MMC)."),
+        ("could not have been refuted", "refuted", "is refuted by the curve of the claimed mechanism (MMC), and could "
+         "not have been refuted by the bound for any mechanism (SNJ)."),
+        ("could not have been refuted", "not refuted", "is not refuted by the curve of the claimed mechanism (MMC), "
+         "and could not have been refuted by the bound for any mechanism (SNJ)."),
+        ("not refuted", "not refuted", "is not refuted, though this audit could have refuted it."),
+        ("could not have been refuted", "could not have been refuted", "reaches beyond what this audit could have "
+         "refuted."),
+    ],
+)  # fmt: skip
+def test_the_heading_over_bounds_says_what_the_verdicts_say(of_epsilon, of_mechanism, words):
+    verdicts = (
+        Check(name="claimed epsilon", outcome=of_epsilon, evidence=""),
+        Check(name="claimed mechanism", outcome=of_mechanism, evidence=""),
+    )
+    side = Side(name="a", look="private", series=make.epsilon(0.0, 8.0), verdicts=verdicts)
+    assert captions.heading("epsilon", [side], [None]) == f"The claim of 8.00 {words}"
+
+
+def test_a_refuted_mechanism_is_never_headed_as_beyond_reach():
+    # m = 1000, r = 100, delta 1e-5, claim 4: from 98 right guesses on the claimed mechanism is refuted.
+    claim = PrivacyClaim(epsilon=4.0, delta=1e-5)
+    for right in (97, 98, 100):
+        accused = Accusations(true_positives=50, planted=500, false_positives=0, left_out=500)
+        game = Game(canaries=1000, guesses=100, right=right, delta=1e-5, level=0.95, accused=accused)
+        (drawn,) = ladder.chart(game, claim, None, "a rule")
+        side = Side(name="a", look="private", series=drawn, verdicts=tuple(claimed.verdicts(game, claim)))
+        said = captions.heading("epsilon", [side], [None])
+        assert said.startswith("The claim of 4.00 at δ = 10⁻⁵ is " + ("refuted by the curve" if right > 97 else "not"))
+        assert ceiling_of(side) == game.ceiling < game.gaussian_ceiling
+        own = {bound.label: bound.reach for bound in bounds(side) if bound.kind in ("bound", "assuming")}
+        assert list(own.values()) == [game.ceiling, game.gaussian_ceiling]
+        assert "beyond reach, any mechanism" in chart([side], prefix="f", title="t")
+
+
+def test_an_old_series_is_shaded_from_the_bound_that_gates_judge_though_its_note_says_another():
+    columns = {
+        "label": ("SNJ", "MMC"), "kind": ("bound", "assuming"), "low": (0.0, 0.0), "high": (2.78, 5.12),
+        "value": (0.0, 0.0),
+    }  # fmt: skip
+    old = Series(name="epsilon", kind="epsilon", columns=columns, notes={"ceiling": 5.12})
+    assert ceiling_of(Side(name="a", look="private", series=old)) == 2.78
+
+
+def test_without_verdicts_a_bound_that_assumes_more_contradicts_the_claim_by_its_name():
+    columns = {
+        "label": ("claimed", "SNJ", "independent canaries"), "kind": ("claim", "bound", "assuming"),
+        "low": (None, 1.0, 5.0), "high": (4.0, 3.0, None), "value": (4.0, 1.0, 5.0),
+    }  # fmt: skip
+    side = Side(name="a", look="private", series=Series(name="epsilon", kind="epsilon", columns=columns))
+    assert captions.heading("epsilon", [side], [None]) == "5.00 (independent canaries) contradicts the claim of 4.00."
 
 
 def test_groups_of_several_metrics_are_told_by_the_metric_they_lie_widest_apart_in():

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from probes.results import Check, Estimate, NotMeasured
+from reports.html import render
 from reports.index import Index
 from reports.parts.appendix import data_facts
 from reports.record import ArmCheck, digest
@@ -148,6 +149,50 @@ def test_a_report_that_shows_texts_says_so_first():
     record = replace(make.record(), shows_examples=True)
     assert "texts of the data" in view(record).front.verdict.warnings[0]
     assert view(make.record()).front.verdict.warnings == ()
+
+
+def _refuted_claim(*outcomes):
+    names = ("claimed epsilon", "claimed mechanism")
+    found = [
+        ArmCheck(arm="dp-twin", probe="canaries", seed=1, check=Check(name=name, outcome=outcome, evidence="e"))
+        for name, outcome in zip(names, outcomes, strict=True)
+    ]
+    record = make.record()
+    others = (held for held in record.checks if held.check.outcome != "could not have been refuted")
+    return replace(record, checks=(*others, *found))
+
+
+def test_a_refuted_claim_stands_on_the_first_screen_though_no_gate_judges_it():
+    record = _refuted_claim("could not have been refuted", "refuted")
+    (said,) = view(record, make.judgement(record, "passed")).front.verdict.warnings
+    assert said == (
+        "REFUTED: the differential privacy that ‘dp’ claims (ε at most 7.93 at δ = 10⁻⁶) is refuted by the curve of "
+        "the claimed mechanism (MMC). No gate judges it."
+    )
+    assert "No gate judges it." in render(record).partition("</header>")[0]
+    (both,) = view(_refuted_claim("refuted", "refuted")).front.verdict.warnings
+    assert "by the bound for any mechanism (SNJ) and the curve of the claimed mechanism (MMC)." in both
+
+
+def test_a_refuted_claim_whose_bound_a_gate_judges_is_still_told():
+    record = _refuted_claim("refuted", "refuted")
+    bound = next(m for m in record.metrics if (m.arm, m.name) == ("dp-twin", "epsilon_lower_bound"))
+    (said,) = view(
+        record, make.judgement(record, "passed", make.gate("e", "pass", bound, 9.0, -1))
+    ).front.verdict.warnings
+    assert said.startswith("REFUTED")
+    assert "No gate" not in said
+
+
+@pytest.mark.parametrize("outcomes", [("not refuted", "not refuted"), ("could not have been refuted", "not refuted")])
+def test_a_claim_that_was_not_refuted_is_no_warning(outcomes):
+    assert view(_refuted_claim(*outcomes)).front.verdict.warnings == ()
+
+
+def test_a_claim_that_is_false_on_purpose_is_no_warning():
+    record = _refuted_claim("refuted", "refuted")
+    arms = tuple(replace(arm, control="no_noise") if arm.name.startswith("dp") else arm for arm in record.arms)
+    assert view(replace(record, arms=arms)).front.verdict.warnings == ()
 
 
 def test_the_first_screen_asks_the_question_and_answers_five_more():

@@ -14,9 +14,9 @@ from audit.judging.pages import read
 from audit.refusal import Damaged, Incomparable, Refused
 from audit.store import RunFolder, read_json
 from probes.privacy.ladder import NAME
-from probes.privacy.nights import Night, together
+from probes.privacy.nights import Guessed, Night, bounds_of, together
 from probes.results import Check, Series
-from reports.parts.nights import ArmNights, Nights
+from reports.parts.nights import ArmBounds, ArmNights, Nights
 from reports.record import AuditRecord, load_record, load_run
 from reports.words.text import listed, visible
 
@@ -79,6 +79,7 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
     for run in runs:
         for key, seen in _seen(run).items():
             by_arm.setdefault(key, []).append(seen)
+    guessed = {key: nights for key, nights in _guessed(runs).items() if key not in by_arm}
     counted = {key: _comparable(some) for key, some in sorted(by_arm.items())}
     each = 1 - (1 - level) / max(1, len(counted))
     return Nights(
@@ -87,6 +88,10 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
         copies=tuple(run.name for at, run in enumerate(runs) if run.coins in {other.coins for other in runs[:at]}),
         unfinished=tuple(_unfinished(root, runs[0].record.title)),
         arms=tuple(_arm(arm, probe, some, each) for (arm, probe), some in counted.items()),
+        unclaimed=tuple(
+            ArmBounds(arm=arm, probe=probe, bounds=bounds_of(some, level=each))
+            for (arm, probe), some in sorted(guessed.items())
+        ),
     )
 
 
@@ -98,6 +103,8 @@ def words(nights: Nights) -> str:
         lines += [f"{arm.arm}: {arm.verdict.outcome.upper()}: {arm.verdict.evidence}"]
         lines += [f"  {night}: log e-value {one:+.3g}, evidence so far {total:+.3g}" for night, one, total in course]
     lines += [] if nights.arms else ["no run has an arm whose claim was put to the test"]
+    lines += [_bounds_in_words(arm.arm, arm.bounds) for arm in nights.arms]
+    lines += [_bounds_in_words(arm.arm, arm.bounds) for arm in nights.unclaimed]
     return "\n".join(visible(line) for line in lines)
 
 
@@ -117,10 +124,53 @@ def plain(nights: Nights) -> dict[str, Any]:
                 "evidence": arm.verdict.evidence,
                 "refutes_at": arm.course.notes["refutes_at"],
                 **{name: list(column) for name, column in arm.course.columns.items()},
+                "bounds": _plain_bounds(arm.bounds),
             }
             for arm in nights.arms
         ],
+        "unclaimed": [
+            {"arm": arm.arm, "probe": arm.probe, "bounds": _plain_bounds(arm.bounds)} for arm in nights.unclaimed
+        ],
     }
+
+
+_ASSUMING = {
+    "lower bound, any mechanism (SNJ)": "assuming nothing of the mechanism",
+    "independent canaries (Clopper–Pearson)": "if canaries leak independently of each other, which those of one "
+    "training do not",
+    "independent canaries (joint Beta)": "if so and before looking no rate is likelier than another (Jeffreys): an "
+    "interval and no test, above 0 even where nothing leaks",
+}
+"""What a bound of all nights assumes, by its label; other rows of the series are no bounds."""
+
+_FIXED = "of all guesses together, for a number of nights that was fixed beforehand"
+
+
+def _found(bounds: Series) -> Iterator[tuple[str, str, float, float | None]]:
+    """Label, assumption and both ends of every bound; without an upper end it says "at least"."""
+    for label, kind, low, high in zip(*(bounds.columns[c] for c in ("label", "kind", "low", "high")), strict=True):
+        if label in _ASSUMING and isinstance(label, str) and isinstance(low, int | float):
+            above = float(high) if kind == "estimate" and isinstance(high, int | float) else None
+            yield label, _ASSUMING[label], float(low), above
+
+
+def _plain_bounds(bounds: Series) -> dict[str, Any]:
+    found = [
+        {"label": label, "assuming": assumed, "low": low, "high": high} for label, assumed, low, high in _found(bounds)
+    ]
+    numbers = {name: bounds.notes[name] for name in ("delta", "level", "canaries", "guesses", "right")}
+    return {**numbers, "holds_for": _FIXED, "epsilon": found}
+
+
+def _bounds_in_words(arm: str, bounds: Series) -> str:
+    """One line."""
+    notes = bounds.notes
+    told = [
+        f"at least {low:.3g} {assumed}" if high is None else f"{low:.3g} to {high:.3g} {assumed}"
+        for _, assumed, low, high in _found(bounds)
+    ]
+    level, delta = 100 * float(notes["level"] or 0.0), float(notes["delta"] or 0.0)
+    return f"{arm}: epsilon at delta {delta:.3g}, {_FIXED}, {level:.4g} % each: {'; '.join(told)}"
 
 
 def _finished(root: Path) -> list[_Run]:
@@ -169,6 +219,19 @@ def _seen(run: _Run) -> Mapping[tuple[str, str], _Seen]:
                 weights = _weights(run.record, held.arm, held.seed)
                 found.setdefault((held.arm, held.probe), _Seen(run=run, night=night, weights=weights))
     return found
+
+
+def _guessed(runs: Sequence[_Run]) -> dict[tuple[str, str], list[Guessed]]:
+    """The guesses of every arm that does not leak on purpose; of the same coins the first counts."""
+    found: dict[tuple[str, str], dict[str, Guessed]] = {}
+    for run in runs:
+        leaks = {arm.name for arm in run.record.arms if arm.control is not None}
+        for held in run.record.series:
+            if held.arm not in leaks and held.series.name == NAME and held.series.kind == NAME:
+                night = Guessed.from_notes(run.name, run.coins, held.series.notes)
+                if night is not None:
+                    found.setdefault((held.arm, held.probe), {}).setdefault(run.coins, night)
+    return {key: list(nights.values()) for key, nights in found.items()}
 
 
 def _weights(record: AuditRecord, arm: str, seed: int | None) -> str:

@@ -14,7 +14,7 @@ from audit.planning.plan import ArmPlan
 from audit.running.arms import StoredModel
 from audit.running.order import Order
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
-from probes.privacy.claimed import Needed
+from probes.privacy.claimed import OF_EPSILON, OF_MECHANISM, Sufficing
 from probes.protocol import Facts, PrivacyClaim
 from probes.results import NotApplicable
 from probes.stats.epsilon import largest_refutable
@@ -33,9 +33,8 @@ class Reach:
         delta: The delta that epsilons go with.
         largest_refutable: The largest epsilon that could be refuted for any mechanism; 0 without a guess.
         claim: The claimed epsilon; None where nothing is claimed, or only the accountant can tell it.
-        needed_for_any_mechanism: The fewest canaries that could refute the claim for any mechanism; None where no
-            number does, or nothing is claimed.
-        needed_for_its_curve: The same by the test of the claimed mechanism's own trade-off curve.
+        for_any_mechanism: How many canaries could refute the claim for any mechanism; None where nothing is claimed.
+        for_its_curve: The same by the test of the claimed mechanism's own trade-off curve; None where it has none.
     """
 
     arm: str
@@ -46,8 +45,8 @@ class Reach:
     delta: float
     largest_refutable: float
     claim: float | None
-    needed_for_any_mechanism: int | None
-    needed_for_its_curve: int | None
+    for_any_mechanism: Sufficing | None
+    for_its_curve: Sufficing | None
 
     @property
     def words(self) -> str:
@@ -56,17 +55,12 @@ class Reach:
         return f"{self.rule}; {could}{self._of_claim()}"
 
     def _of_claim(self) -> str:
-        if self.claim is None:
+        if self.claim is None or self.for_any_mechanism is None:
             return ""
-        by_any, by_curve = (_number(n) for n in (self.needed_for_any_mechanism, self.needed_for_its_curve))
-        return (
-            f"; if all guesses were right, the claim of {self.claim:.4g} could be refuted by {by_any} whatever the "
-            f"mechanism, and by {by_curve} if it is the claimed one"
+        by_any = (
+            f"; the claim of {self.claim:.4g} could be refuted, whatever the mechanism, {self.for_any_mechanism.words}"
         )
-
-
-def _number(canaries: int | None) -> str:
-    return "no number of canaries" if canaries is None else f"{canaries:,} canaries"
+        return by_any + (f"; if it is the claimed one, {self.for_its_curve.words}" if self.for_its_curve else "")
 
 
 def reaches(order: Order, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Iterator[Reach]:
@@ -93,7 +87,7 @@ def _reach(arm: ArmPlan, name: str, probe: Canaries, facts: Facts, canaries: int
     claim = _known_claim(arm, facts)
     delta = UNCLAIMED_DELTA if facts.claim is None else facts.claim.delta
     guesses = probe.guesses(canaries)
-    needed = Needed(for_any_mechanism=None, for_its_curve=None) if claim is None else probe.canaries_needed(claim)
+    sufficing = {} if claim is None else probe.canaries_sufficing(claim)
     return Reach(
         arm=arm.name,
         probe=name,
@@ -103,8 +97,8 @@ def _reach(arm: ArmPlan, name: str, probe: Canaries, facts: Facts, canaries: int
         delta=delta,
         largest_refutable=largest_refutable(canaries, guesses, delta=delta) if guesses else 0.0,
         claim=None if claim is None else claim.epsilon,
-        needed_for_any_mechanism=needed.for_any_mechanism,
-        needed_for_its_curve=needed.for_its_curve,
+        for_any_mechanism=sufficing.get(OF_EPSILON),
+        for_its_curve=sufficing.get(OF_MECHANISM),
     )
 
 

@@ -120,6 +120,10 @@ def parts(clusters: Array, count: int, purpose: str) -> Array:
 class Interlock:
     """What the classifier found.
 
+    Where it could not be measured, results are shown only if the audit itself tossed the coins: then it is a second
+    guard of what the tossing guarantees. Of members and non-members that somebody brought it is the only guard, so
+    there they are held back.
+
     Attributes:
         auc: How well it tells members from non-members, at `LEVEL`.
         reason: Why results are held back; "" where they are not.
@@ -129,13 +133,20 @@ class Interlock:
     reason: str
 
     @classmethod
-    def of(cls, rows: Rows) -> "Interlock":
-        """The interlock of rows with `blind_score`, `is_member` and `cluster`; open where there is no score."""
+    def of(cls, rows: Rows, *, tossed_here: bool = True) -> "Interlock":
+        """The interlock of rows with `blind_score`, `is_member` and `cluster`.
+
+        Args:
+            rows: The rows.
+            tossed_here: Whether the audit's own coins chose the members: without a score it is then open, else shut.
+        """
         if "blind_score" not in rows:
-            return cls(auc=NotMeasured(reason="no classifier read the texts"), reason="")
+            return cls._unmeasured(NotMeasured(reason="no classifier read the texts"), tossed_here)
         told = rows.take(~np.isnan(rows["blind_score"]))
         value = auc(told["blind_score"], told["is_member"], cluster=told["cluster"], level=LEVEL)
-        if isinstance(value, NotMeasured) or value.low is None or value.low <= 0.5 + MARGIN:
+        if isinstance(value, NotMeasured):
+            return cls._unmeasured(value, tossed_here)
+        if value.low is None or value.low <= 0.5 + MARGIN:
             return cls(auc=value, reason="")
         reason = (
             "withheld: a classifier that never sees the model tells members from non-members "
@@ -143,11 +154,16 @@ class Interlock:
         )
         return cls(auc=value, reason=reason)
 
+    @classmethod
+    def _unmeasured(cls, value: NotMeasured, tossed_here: bool) -> "Interlock":
+        reason = "" if tossed_here else f"withheld: the blind reader could not be measured: {value.reason}"
+        return cls(auc=value, reason=reason)
+
     def check(self) -> Check:
         """Whether members and non-members differ in more than the coin, as a line of the report."""
         name = "members and non-members differ in their coins alone"
         if isinstance(self.auc, NotMeasured):
-            return Check(name=name, outcome="not checked", evidence=self.auc.reason)
+            return Check(name=name, outcome="not checked", evidence=self.reason or self.auc.reason)
         tried = "a classifier of words, lengths, dates and format that never sees the model"
         limit = f"results are withheld where the interval begins above {0.5 + MARGIN:g}"
         return Check(

@@ -1,7 +1,7 @@
 """Canaries: does the model remember what was planted, and can the claimed epsilon be true?"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -52,7 +52,7 @@ class Canaries:
     """
 
     name: ClassVar[str] = "canaries"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     pillar: ClassVar[Pillar] = "privacy"
     roles: ClassVar[frozenset[Role]] = frozenset({"twin"})
     metrics: ClassVar[Mapping[str, MetricSpec]] = {
@@ -186,6 +186,14 @@ class Canaries:
         """
         return claimed.canaries_needed(claim, guesses=self.guesses, right=right, level=level)
 
+    def canaries_sufficing(self, claim: PrivacyClaim, *, level: float = 0.95) -> Mapping[str, claimed.Sufficing]:
+        """With how many canaries this probe refutes a claim if all guesses were right and if most were, by verdict."""
+
+        def guesses(share: float) -> claimed.Guesses:
+            return replace(self, guess_share=share).guesses
+
+        return claimed.sufficing(claim, share=self.guess_share, guesses=guesses, level=level)
+
     def rule(self, facts: Facts, canaries: int) -> str:
         """What is fixed before any coin is looked at, in words: score, sign, and number of guesses.
 
@@ -223,9 +231,7 @@ class Canaries:
             if check.outcome != "could not have been refuted":
                 yield check
                 continue
-            needed = self.canaries_needed(claim, level=game.level)
-            of_curve = check.name == claimed.OF_MECHANISM
-            yield claimed.with_needed(check, needed.for_its_curve if of_curve else needed.for_any_mechanism)
+            yield claimed.with_needed(check, self.canaries_sufficing(claim, level=game.level)[check.name])
 
 
 def _relative(score: Array, canaries: Rows) -> Array:

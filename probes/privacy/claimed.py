@@ -17,6 +17,7 @@ from probes.results import Check, Estimate, NotMeasured, Null, Outcome
 from probes.stats.curve_audit import mmc_fewest_right_guesses, mmc_rejects, mmc_tails
 from probes.stats.epsilon import fewest_right_guesses, snj_p_value, snj_tails
 from probes.stats.evalues import largest_log_e_value, log_e_value, refuting_wealth
+from probes.stats.power import MOST_CANARIES
 from probes.stats.power import canaries_needed as fewest_canaries
 from probes.stats.tradeoff import TradeOff, dp_sgd_curve, dp_sgd_epsilon, gdp_curve, gdp_mu
 
@@ -150,7 +151,7 @@ def evidence_value(game: Game, found: Evidence) -> Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Needed:
-    """How many canaries a claim takes to be refuted; None where no number does.
+    """How many canaries a claim takes to be refuted; None where no number up to `MOST_CANARIES` does.
 
     Attributes:
         for_any_mechanism: By the bound that gates judge.
@@ -161,35 +162,115 @@ class Needed:
     for_its_curve: int | None
 
 
-def canaries_needed(
-    claim: PrivacyClaim, *, guesses: Callable[[int], int], right: float = 1.0, level: float = 0.95
-) -> Needed:
+Guesses = Callable[[int], int]
+"""How many of some canaries are guessed, such as `Canaries.guesses`."""
+
+_Test = Callable[[int, int, int], bool]
+"""Whether v right of r guesses among m canaries refute a claim, by (m, r, v)."""
+
+REALISTIC = 0.95
+"""Share of right guesses in a leak that is strong, and not perfect."""
+
+OTHER_SHARES = (0.5, 1.0)
+"""Shares of canaries to guess that are tried where the configured one refutes with no number of canaries."""
+
+
+def canaries_needed(claim: PrivacyClaim, *, guesses: Guesses, right: float = 1.0, level: float = 0.95) -> Needed:
     """The fewest canaries planted at most once with which an audit refutes a claim.
 
     Args:
         claim: The claim.
-        guesses: How many of some canaries are guessed, such as `Canaries.guesses`.
+        guesses: How many of some canaries are guessed.
         right: Probability that a guess is right in the leak that is to be seen, which refutes the claim 4 times in 5;
             1 asks with how many canaries it could be refuted at all.
         level: Confidence level of the refutation.
     """
+    found = {
+        name: None if test is None else fewest_canaries(test, guesses=guesses, right=right)
+        for name, test in _tests(claim, level).items()
+    }
+    return Needed(for_any_mechanism=found[OF_EPSILON], for_its_curve=found[OF_MECHANISM])
+
+
+def _tests(claim: PrivacyClaim, level: float) -> dict[str, _Test | None]:
+    """Both tests, by the name of their verdict; None for a claim that has no curve."""
 
     def by_epsilon(m: int, r: int, v: int) -> bool:
         return snj_p_value(m, r, v, claim.epsilon, claim.delta) < 1 - level
 
     curve = curve_of(claim)
-    return Needed(
-        for_any_mechanism=fewest_canaries(by_epsilon, guesses=guesses, right=right),
-        for_its_curve=None
-        if curve is None
-        else fewest_canaries(partial(mmc_rejects, curve.tradeoff, level=level), guesses=guesses, right=right),
-    )
+    by_curve = None if curve is None else partial(mmc_rejects, curve.tradeoff, level=level)
+    return {OF_EPSILON: by_epsilon, OF_MECHANISM: by_curve}
 
 
-def with_needed(check: Check, needed: int | None) -> Check:
-    """A verdict with how many canaries it would take to refute the claim, if all guesses were right."""
-    words = "no number of canaries could" if needed is None else f"{needed:,} canaries could, if all guesses were right"
-    return replace(check, evidence=f"{check.evidence}; {words}")
+@dataclass(frozen=True, kw_only=True)
+class Sufficing:
+    """How many canaries one test takes to refute a claim; None where no number up to `MOST_CANARIES` does.
+
+    Attributes:
+        share: The share of canaries that are guessed.
+        if_all_right: The fewest with which the claim could be refuted at all.
+        if_realistic: The fewest with which a leak refutes it 4 times in 5 whose guesses are right at a rate of
+            `REALISTIC`.
+        other_share: Where `if_all_right` is None, the first of `OTHER_SHARES` that could refute it; None where none.
+        with_other_share: The fewest with that share, if all guesses were right.
+    """
+
+    share: float
+    if_all_right: int | None
+    if_realistic: int | None
+    other_share: float | None = None
+    with_other_share: int | None = None
+
+    @property
+    def words(self) -> str:
+        """What follows on "could be refuted"."""
+        at = f"with a guess share of {self.share:g}"
+        if self.if_all_right is not None:
+            realistic = "no number" if self.if_realistic is None else f"{self.if_realistic:,}, 4 times in 5,"
+            return (
+                f"{at} by {self.if_all_right:,} canaries if all guesses were right, "
+                f"by {realistic} if {100 * REALISTIC:g} % were"
+            )
+        none = f"{at} by no number of canaries up to {MOST_CANARIES:,}"
+        if self.with_other_share is None:
+            return none
+        return f"{none}, with one of {self.other_share:g} by {self.with_other_share:,} if all guesses were right"
+
+
+def sufficing(
+    claim: PrivacyClaim, *, share: float, guesses: Callable[[float], Guesses], level: float = 0.95
+) -> dict[str, Sufficing]:
+    """How many canaries would do, by the name of the verdict; a claim without a curve has no verdict on its mechanism.
+
+    Args:
+        claim: The claim.
+        share: The share of canaries that are guessed.
+        guesses: How many of some canaries are guessed, by such a share.
+        level: Confidence level of the refutation.
+    """
+    tests = _tests(claim, level).items()
+    return {name: _sufficing(test, share, guesses) for name, test in tests if test is not None}
+
+
+def _sufficing(test: _Test, share: float, guesses: Callable[[float], Guesses]) -> Sufficing:
+    needed = partial(fewest_canaries, test)
+    all_right = needed(guesses=guesses(share))
+    if all_right is not None:
+        realistic = needed(guesses=guesses(share), right=REALISTIC)
+        return Sufficing(share=share, if_all_right=all_right, if_realistic=realistic)
+    for other in OTHER_SHARES:
+        enough = None if other <= share else needed(guesses=guesses(other))
+        if enough is not None:
+            return Sufficing(
+                share=share, if_all_right=None, if_realistic=None, other_share=other, with_other_share=enough
+            )
+    return Sufficing(share=share, if_all_right=None, if_realistic=None)
+
+
+def with_needed(check: Check, needed: Sufficing) -> Check:
+    """A verdict with how many canaries it would take to refute the claim."""
+    return replace(check, evidence=f"{check.evidence}; it could be refuted {needed.words}")
 
 
 def _mechanism(claim: PrivacyClaim) -> tuple[float, float, int] | None:

@@ -36,12 +36,12 @@ class GivenMembership:
     """Do attacks tell rows that a model is said to be trained on from rows that it is said not to be?
 
     For models without a twin: no coin chose these rows, somebody brought them. Where a classifier that never sees the
-    model tells them apart, the AUC of every attack is withheld, as with a twin. Beside it then stands an estimate for a
-    matched subset, outside gates: pairs of a member and a non-member that read equally like a member (one to one,
-    nearest first, within a fifth of a standard deviation of the cross-fitted log-odds). How many pairs were kept and
-    how well a new classifier still tells the matched rows apart is said with it; where it does, the estimate is
-    withheld as well. Put to an arm that these rows had no part in, the same attacks show what they find in the rows
-    alone.
+    model tells them apart, or there are too few rows to try it, the AUC of every attack is withheld. Beside it then
+    stands an estimate for a matched subset, outside gates: pairs of a member and a non-member that read equally like a
+    member (one to one, nearest first, within a fifth of a standard deviation of the cross-fitted log-odds). How many
+    pairs were kept and how well a new classifier still tells the matched rows apart is said with it; where it does, or
+    could not be tried, the estimate is withheld as well. Put to an arm that these rows had no part in, the same attacks
+    show what they find in the rows alone.
 
     Limits: who is a member is said and not known. Matching makes alike what a classifier of words, lengths, dates and
     format sees, and nothing else; the pairs that are kept are not all rows, and the figure speaks of them alone. A
@@ -56,7 +56,7 @@ class GivenMembership:
     """
 
     name: ClassVar[str] = "given_membership"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     pillar: ClassVar[Pillar] = "privacy"
     roles: ClassVar[frozenset[Role]] = frozenset({"candidate", "control"})
     tasks: ClassVar[frozenset[str]] = frozenset()  # on where it is asked for: it needs rows that somebody brings
@@ -123,7 +123,7 @@ class GivenMembership:
         self, rows: Rows, facts: Facts, rng: np.random.Generator, level: float = 0.95
     ) -> Iterable[Finding | Check]:
         """The AUC of every attack; where it is withheld, the estimate for the matched subset."""
-        lock = Interlock.of(rows)
+        lock = Interlock.of(rows, tossed_here=False)
         yield Finding(metric="blind_auc", estimate=lock.auc, coverage=coverage_of_blind(rows["blind_score"]))
         yield lock.check()
         for attack, column in _attacks(rows):
@@ -146,7 +146,7 @@ def _matched(rows: Rows, level: float) -> Iterator[Finding | Check]:
     """The estimate on the matched pairs, how well they are still told apart, and how many there are."""
     kept = rows.take(rows["pair"] != "")
     again = kept.assign(blind_score=kept["matched_blind_score"], cluster=kept["pair"])
-    lock = Interlock.of(again)
+    lock = Interlock.of(again, tossed_here=False)
     coverage = Coverage(asked=rows.n, answered=kept.n, missing={"no partner that reads alike": rows.n - kept.n})
     yield Finding(metric="matched_blind_auc", estimate=lock.auc, coverage=coverage)
     yield _check(rows, kept, lock)

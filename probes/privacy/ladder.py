@@ -17,8 +17,8 @@ def chart(game: Game, claim: PrivacyClaim | None, evidence: Evidence | None, rul
     """One series of kind "epsilon"; none without a guess.
 
     Its kinds of rows: "claim" holds from above, "bound" from below whatever the mechanism, "assuming" from below under
-    what its label says, "estimate" is no bound, "reach" is the most that the bound could have shown. The notes hold
-    what a series of audits is made of.
+    what its label says, "estimate" is no bound, "reach" is the most that the bound could have shown, and so is the note
+    "ceiling". The notes hold what a series of audits is made of.
 
     Args:
         game: What was guessed.
@@ -65,7 +65,7 @@ def _found(game: Game) -> Iterator[Row]:
 
 def _notes(game: Game, claim: PrivacyClaim | None, evidence: Evidence | None) -> Mapping[str, float | str | None]:
     return {
-        "ceiling": max(game.ceiling, game.gaussian_ceiling),
+        "ceiling": game.ceiling,
         "claim": claim.epsilon if claim else None,
         "delta": game.delta,
         "canaries": game.canaries,

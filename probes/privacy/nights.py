@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from probes.privacy.ladder import Row
 from probes.results import Check, Estimate, Outcome, Series
@@ -22,41 +22,38 @@ from probes.stats.epsilon import largest_refutable, snj_lower_bound
 from probes.stats.evalues import log_wealth, refuting_wealth
 from probes.stats.two_sample import Accusations, clopper_pearson_epsilon, joint_beta_epsilon
 
+Notes = Mapping[str, float | str | None]
+AnyNight = TypeVar("AnyNight", bound="Guessed")
+
 FEWEST_FOR_RATES = 2
 """Nights from which the two-sample intervals are shown: within one they would be taken for more than they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Night:
-    """One audit of a claim.
+class Guessed:
+    """One night's guesses, whether or not anything is claimed.
 
     Attributes:
         name: What it is called.
         coins: The commitment to its coins.
-        claim: The epsilon claimed.
-        delta: The delta it goes with.
+        delta: The delta that epsilons go with.
         canaries: Canaries planted at most once.
         guesses: How many were guessed.
         right: How many guesses were right.
         accused: Whom the guesses "in" accuse.
-        log_e_value: Natural logarithm of its e-value against the claim.
-        largest_log_e_value: The same if all guesses had been right.
     """
 
     name: str
     coins: str
-    claim: float
     delta: float
     canaries: int
     guesses: int
     right: int
     accused: Accusations
-    log_e_value: float
-    largest_log_e_value: float
 
     @classmethod
-    def from_notes(cls, name: str, coins: str, notes: Mapping[str, float | str | None]) -> Self | None:
-        """A night from the notes of its series "epsilon"; None where nothing was claimed, or they are of another kind.
+    def from_notes(cls, name: str, coins: str, notes: Notes) -> Self | None:
+        """A night from the notes of its series "epsilon"; None where they are of another kind, or lack what is asked.
 
         Args:
             name: What it is called.
@@ -65,26 +62,45 @@ class Night:
         """
         numbers = {key: value for key, value in notes.items() if isinstance(value, int | float)}
         try:
-            canaries, planted = int(numbers["canaries"]), int(numbers["planted"])
-            return cls(
-                name=name,
-                coins=coins,
-                claim=numbers["claim"],
-                delta=numbers["delta"],
-                canaries=canaries,
-                guesses=int(numbers["guesses"]),
-                right=int(numbers["right"]),
-                accused=Accusations(
-                    true_positives=int(numbers["accused_planted"]),
-                    planted=planted,
-                    false_positives=int(numbers["accused_left_out"]),
-                    left_out=canaries - planted,
-                ),
-                log_e_value=numbers["log_e_value"],
-                largest_log_e_value=numbers["largest_log_e_value"],
-            )
+            return cls(name=name, coins=coins, **cls._fields(numbers))
         except KeyError:
             return None
+
+    @classmethod
+    def _fields(cls, numbers: Mapping[str, float]) -> dict[str, Any]:
+        canaries, planted = int(numbers["canaries"]), int(numbers["planted"])
+        return {
+            "delta": numbers["delta"],
+            "canaries": canaries,
+            "guesses": int(numbers["guesses"]),
+            "right": int(numbers["right"]),
+            "accused": Accusations(
+                true_positives=int(numbers["accused_planted"]),
+                planted=planted,
+                false_positives=int(numbers["accused_left_out"]),
+                left_out=canaries - planted,
+            ),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night(Guessed):
+    """One audit of a claim; `from_notes` gives None where nothing was claimed.
+
+    Attributes:
+        claim: The epsilon claimed.
+        log_e_value: Natural logarithm of its e-value against the claim.
+        largest_log_e_value: The same if all guesses had been right.
+    """
+
+    claim: float
+    log_e_value: float
+    largest_log_e_value: float
+
+    @classmethod
+    def _fields(cls, numbers: Mapping[str, float]) -> dict[str, Any]:
+        own = {key: numbers[key] for key in ("claim", "log_e_value", "largest_log_e_value")}
+        return super()._fields(numbers) | own
 
 
 def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check | Series]:
@@ -94,7 +110,7 @@ def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check 
         nights: In the order in which they were run.
         level: Confidence level, over all nights together.
     """
-    counted = list({night.coins: night for night in reversed(nights)}.values())[::-1]
+    counted = _first_of_coins(nights)
     if not counted:
         return
     wealth = log_wealth([night.log_e_value for night in counted]).tolist()
@@ -109,7 +125,11 @@ def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check 
         },
         notes={"refutes_at": refuting_wealth(level)},
     )
-    yield _bounds(counted, level)
+    yield bounds_of(counted, level=level)
+
+
+def _first_of_coins(nights: Sequence[AnyNight]) -> list[AnyNight]:
+    return list({night.coins: night for night in reversed(nights)}.values())[::-1]
 
 
 def _verdict(nights: Sequence[Night], wealth: Sequence[float], given: int, level: float) -> Check:
@@ -137,26 +157,41 @@ def _audits(number: int) -> str:
     return f"{number} audit" if number == 1 else f"{number} audits"
 
 
-def _bounds(nights: Sequence[Night], level: float) -> Series:
-    """What all guesses together show, for a number of nights that was fixed beforehand."""
+def bounds_of(nights: Sequence[Guessed], *, level: float = 0.95) -> Series:
+    """What all guesses together show, for a number of nights that was fixed beforehand, claimed or not.
+
+    Args:
+        nights: At least one, in the order in which they were run; of the same coins the first counts.
+        level: Confidence level of each of the bounds.
+    """
+    nights = _first_of_coins(nights)
     m, r, v = (sum(counts) for counts in zip(*((n.canaries, n.guesses, n.right) for n in nights), strict=True))
     delta = max(night.delta for night in nights)
-    claim, ceiling = max(night.claim for night in nights), largest_refutable(m, r, delta=delta, level=level)
+    claim = max((night.claim for night in nights if isinstance(night, Night)), default=None)
+    ceiling = largest_refutable(m, r, delta=delta, level=level)
     bound = snj_lower_bound(m, r, v, delta=delta, level=level)
     assert isinstance(bound, Estimate), "a night has a guess"
     rows: list[Row] = [
-        ("claimed", "claim", None, claim, claim),
+        *([] if claim is None else [("claimed", "claim", None, claim, claim)]),
         ("lower bound, any mechanism (SNJ)", "bound", bound.value, ceiling, bound.value),
         *(_of_rates(nights, delta, level) if len(nights) >= FEWEST_FOR_RATES else ()),
         ("largest that could have been refuted", "reach", None, None, ceiling),
     ]
     names = ("label", "kind", "low", "high", "value")
-    notes = {"ceiling": ceiling, "claim": claim, "delta": delta, "canaries": m, "guesses": r, "right": v}
+    notes = {
+        "ceiling": ceiling,
+        "claim": claim,
+        "delta": delta,
+        "canaries": m,
+        "guesses": r,
+        "right": v,
+        "level": level,
+    }
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return Series(name="epsilon, all nights together", kind="epsilon", columns=columns, notes=notes)
 
 
-def _of_rates(nights: Sequence[Night], delta: float, level: float) -> Iterator[Row]:
+def _of_rates(nights: Sequence[Guessed], delta: float, level: float) -> Iterator[Row]:
     accused = reduce(add, (night.accused for night in nights))
     for label, kind, value in (
         (

@@ -10,7 +10,7 @@ from scipy.special import betainc, betaincinv, ndtri
 
 POWER = 0.8
 
-MOST_CANARIES = 1_000_000
+MOST_CANARIES = 100_000
 """More are never said to be enough."""
 
 
@@ -90,7 +90,8 @@ def canaries_needed(
 
     Returns:
         The number, up to the saw-tooth of whole guesses: some larger one may do a little worse. None where no number
-        up to a million does: guesses no better are within what is claimed, or the deltas of so many canaries add up.
+        up to `MOST_CANARIES` does: guesses no better are within what is claimed, or the deltas of so many canaries
+        add up.
 
     Raises:
         ValueError: A probability out of range.

@@ -13,6 +13,8 @@ from reports.words.format import exact, number, significant, upper
 _LONGEST_LABEL = 34
 """Characters of a bound's label that leave room for its number."""
 
+_BEYOND = "beyond reach, any mechanism"
+
 
 def exposure(figure: Figure, sides: Sequence[Side]) -> None:
     """Exposure of planted canaries by how often they stood in training, over the band of those left out."""
@@ -64,7 +66,10 @@ def _exposed(axes: Axes, side: Side, offset: float, copies: Sequence[float]) -> 
 
 
 def epsilon(figure: Figure, sides: Sequence[Side]) -> None:
-    """On one axis: the claim, the lower bounds, and how far each test could have reached."""
+    """On one axis: the claim, the lower bounds, and how far each test could have reached.
+
+    What lies beyond the reach of the bound that gates judge is shaded: of all sides, where there are two.
+    """
     axes = panel(figure, left=10, top=12, right=14)
     drawn = [(side, [b for b in bounds(side) if b.kind != "reach"]) for side in sides]
     rows = [(side, bound) for side, held in drawn for bound in ([None] if len(sides) > 1 else []) + held]
@@ -81,7 +86,7 @@ def epsilon(figure: Figure, sides: Sequence[Side]) -> None:
     axes.set_xlabel(f"ε{at_delta(sides[0]) if len(deltas) == 1 else ''} (smaller is more private)")
     if ceiling is not None:
         axes.axvspan(ceiling, last * 1.06, color=TOKENS["panel"], zorder=0)
-        figure.text(1 - 16 / WIDTH, 1 - 10 / HEIGHT, "beyond reach", ha="right", va="top", color=TOKENS["ink-2"])
+        figure.text(1 - 16 / WIDTH, 1 - 10 / HEIGHT, _BEYOND, ha="right", va="top", color=TOKENS["ink-2"])
     for height, (side, bound) in enumerate(rows):
         if bound is None:
             name = side.label + (at_delta(side) if len(deltas) > 1 else "")
@@ -121,7 +126,8 @@ def bounds(side: Side) -> list[Bound]:
             around = low if kind == "estimate" else None
             found.append(Bound(label=label, kind=kind, value=value, reach=high, low=around))
         elif low is not None:
-            found.append(Bound(label=label, kind="bound", value=low, reach=ceiling_of(side) if high is None else high))
+            reach = side.note("ceiling") if high is None else high
+            found.append(Bound(label=label, kind="bound", value=low, reach=reach))
         elif high is not None:
             found.append(Bound(label=label, kind="claim", value=high, reach=None))
         else:
@@ -137,14 +143,15 @@ def at_delta(side: Side) -> str:
 
 
 def ceiling_of(side: Side) -> float | None:
-    """The most that the tests of an epsilon series, or ranks of an exposure series, could have shown."""
-    return side.note("ceiling")
+    """The most that the bound for any mechanism could have shown: the one that gates judge."""
+    reach = [bound.reach for bound in bounds(side) if bound.kind == "bound" and bound.reach is not None]
+    return max(reach, default=side.note("ceiling"))
 
 
 def _draw_bound(axes: Axes, side: Side, bound: Bound, height: float) -> None:
     """The label and the number on one line, under it the bar.
 
-    A claim runs from 0 to its end; a lower bound from its value to the most its test could have shown.
+    A claim runs from 0 to its end; a lower bound from its value to the most its test could have shown, dashed.
     """
     words, line, ink = height - 0.22, height + 0.22, side.ink
     say(axes, 0, words, fitted(bound.label, _LONGEST_LABEL), ha="left", va="center")
@@ -159,10 +166,9 @@ def _draw_bound(axes: Axes, side: Side, bound: Bound, height: float) -> None:
         low, sign = (bound.value, "≥") if bound.low is None else (bound.low, "≈")
         interval(axes, side, (low, bound.value, bound.reach), line)
         _say_number(axes, words, f"{sign} {number(bound.value, 'epsilon')}", ink.ink)
-    ceiling = ceiling_of(side)
-    if ceiling is not None:
+    if bound.kind in ("bound", "assuming") and bound.reach is not None:
         across = [line - 0.14, line + 0.2]
-        axes.plot([ceiling, ceiling], across, color=TOKENS["ink-2"], linewidth=1.0, linestyle=(0, (4, 2)))
+        axes.plot([bound.reach] * 2, across, color=TOKENS["ink-2"], linewidth=1.0, linestyle=(0, (4, 2)))
 
 
 def _say_number(axes: Axes, height: float, words: str, ink: str) -> None:

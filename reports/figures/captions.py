@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from probes.results import Estimate, Metric
+from probes.results import Check, Estimate, Metric
 from reports.figures import dots
-from reports.figures.bounds import at_delta, bounds
+from reports.figures.bounds import Bound, at_delta, bounds
 from reports.figures.looks import Side
 from reports.words.format import NO_BREAK, UNITS, Unit, count, counted, number, significant, span, upper
 from reports.words.text import attack_words, capitalised, listed
+from reports.words.wording import ATTEMPTS, refuter
 
 AXES: Mapping[str, str] = {
     "roc": "Members recognised, by share of others wrongly accused, both on log scales.",
     "reliability": "Share right, by confidence; below, the number of answers. Bars: 95 % intervals.",
     "groups": "By group, with its number of units. Bars: 95 % intervals.",
     "exposure": "Exposure of canaries, by how often they stood in training; bands: canaries left out.",
-    "epsilon": "Claim (upper bound), lower bounds and an estimate; a bound's bar ends at the most it could have shown.",
+    "epsilon": "Claim (upper bound), lower bounds and an estimate; a bound's bar ends at the most it could have shown. "
+    "Shaded: beyond the bound for any mechanism.",
     "domains": "Accuracy by domain, with its number of units. Bars: 95 % intervals.",
     "perturbations": "By kind of change, with its number of units. Bars: 95 % intervals.",
     "pairs": "Share of pairs in which the stereotype is preferred, by category. Bars: 95 % intervals.",
@@ -92,15 +94,39 @@ def _exposed(side: Side) -> str:
 
 
 def _bounded(side: Side) -> str:
+    """What the verdicts say of the claim; where there are none, what the bounds do."""
     held = bounds(side)
     claim = next((bound.value for bound in held if bound.kind == "claim"), None)
-    most = max((bound.value for bound in held if bound.kind == "bound"), default=0.0)
     if claim is None:
+        most = max((bound.value for bound in held if bound.kind == "bound"), default=0.0)
         return f"no claim; ε is at least {number(most, 'epsilon')}{at_delta(side)}"
     promised = f"the claim of {upper(claim)}{at_delta(side)}"
-    if most > claim:
-        return f"a lower bound of {number(most, 'epsilon')} contradicts {promised}"
-    reach = [bound.reach for bound in held if bound.kind == "bound" and bound.reach is not None]
+    return _judged(side.verdicts, promised) if side.verdicts else _compared(held, claim, promised)
+
+
+_VERBS = {"refuted": "is refuted", "not refuted": "is not refuted"}
+
+
+def _judged(verdicts: Sequence[Check], promised: str) -> str:
+    """The verdicts in one clause, those that refute first, each with the test that it is by."""
+    tests = {outcome: [refuter(check) for check in verdicts if check.outcome == outcome] for outcome in ATTEMPTS}
+    found = [outcome for outcome in ATTEMPTS if tests[outcome]]
+    if found == ["not refuted"]:
+        return f"{promised} is not refuted, though this audit could have refuted it"
+    if found == ["could not have been refuted"]:
+        return f"{promised} reaches beyond what this audit could have refuted"
+    said = [f"{_VERBS.get(outcome, outcome)} by {listed(tests[outcome])}" for outcome in found]
+    return f"{promised} {', and '.join(said)}"
+
+
+def _compared(held: Sequence[Bound], claim: float, promised: str) -> str:
+    low = [bound for bound in held if bound.kind in ("bound", "assuming")]
+    beyond = next((bound for bound in low if bound.value > claim), None)  # what assumes nothing stands first
+    if beyond is not None:
+        value = number(beyond.value, "epsilon")
+        which = f"a lower bound of {value}" if beyond.kind == "bound" else f"{value} ({beyond.label})"
+        return f"{which} contradicts {promised}"
+    reach = [bound.reach for bound in low if bound.reach is not None]
     if reach and max(reach) < claim:
         return f"{promised} reaches beyond what this audit could have refuted"
     return f"no lower bound contradicts {promised}"

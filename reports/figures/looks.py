@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from probes.results import Series
+from probes.results import Check, Series
 from reports.figures.svg import TOKENS
 from reports.words.format import NO_BREAK, exact
 from reports.words.text import visible
@@ -45,11 +45,13 @@ class Side:
         name: What the figure calls the arm.
         look: A key of `LOOKS`.
         series: The curve.
+        verdicts: What the probe says of the arm's claim, from the same training: refuted, or not, or out of reach.
     """
 
     name: str
     look: str
     series: Series
+    verdicts: tuple[Check, ...] = ()
 
     @property
     def ink(self) -> Look:

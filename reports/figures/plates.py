@@ -1,14 +1,15 @@
 """Figures with their words: the heading that states the finding, the drawing, and the numbers under it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from probes.results import Metric
+from probes.results import Check, Metric
 from reports.figures import captions, readings
 from reports.figures.looks import Side
 from reports.index import Index, is_made_to_leak, is_private
 from reports.record import ArmRecord, ArmSeries, ProbeRecord
 from reports.words.format import count
+from reports.words.wording import ATTEMPTS
 
 MOST_FIGURES = 6
 """Figures of one probe; further series stand as numbers in the record."""
@@ -94,7 +95,12 @@ def _sides(index: Index, probe: ProbeRecord, held: Sequence[ArmSeries]) -> list[
     for series in held:
         by_arm.setdefault(series.arm, series)
     sides = [
-        Side(name=arm.name, look=look(index, arm), series=by_arm[name].series)
+        Side(
+            name=arm.name,
+            look=look(index, arm),
+            series=by_arm[name].series,
+            verdicts=tuple(_verdicts(index, by_arm[name])),
+        )
         for arm in index.pair
         if (name := index.asked(arm, probe.name).name) in by_arm
     ]
@@ -102,7 +108,15 @@ def _sides(index: Index, probe: ProbeRecord, held: Sequence[ArmSeries]) -> list[
     if same_kind:
         return same_kind
     name, first = next(iter(by_arm.items()))
-    return [Side(name=name, look="control", series=first.series)]
+    return [Side(name=name, look="control", series=first.series, verdicts=tuple(_verdicts(index, first)))]
+
+
+def _verdicts(index: Index, held: ArmSeries) -> Iterator[Check]:
+    """What the probe says of the arm's claim by the training that a series is of."""
+    for found in index.record.checks:
+        is_theirs = (found.arm, found.probe, found.seed) == (held.arm, held.probe, held.seed)
+        if is_theirs and found.check.outcome in ATTEMPTS:
+            yield found.check
 
 
 def look(index: Index, arm: ArmRecord) -> str:

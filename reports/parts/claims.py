@@ -8,7 +8,7 @@ from reports.index import DP_CLAIM, Index, is_made_to_leak, is_private, privacy_
 from reports.record import ArmCheck, ArmRecord, PrivacyRecord
 from reports.words.format import count, counted, exact, significant, upper
 from reports.words.text import capitalised, listed
-from reports.words.wording import OUTCOMES
+from reports.words.wording import ATTEMPTS, OUTCOMES
 
 UNIT_WORDS = {
     "example": "one training example",
@@ -91,12 +91,9 @@ def line_of(check: Check, arm: str) -> Line:
     )
 
 
-_OF_A_CLAIM = frozenset({"refuted", "not refuted", "could not have been refuted"})
-
-
 def is_of_a_claim(found: ArmCheck) -> bool:
     """Whether a check speaks of a differential privacy claim: a line of it, or an attempt to refute it."""
-    return found.probe == DP_CLAIM or found.check.outcome in _OF_A_CLAIM
+    return found.probe == DP_CLAIM or found.check.outcome in ATTEMPTS
 
 
 def _checked(index: Index, arm: ArmRecord) -> Iterator[Line]:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reports.index import Index, is_private, privacy_of
+from reports.index import Index, is_made_to_leak, is_private, privacy_of
 from reports.parts.cards import Card
 from reports.parts.controls import battery, plain_answer
 from reports.parts.scope import Gap, not_tested
-from reports.record import ArmRecord, AuditRecord, GateResult, Judgement, RunInfo
+from reports.record import ArmCheck, ArmRecord, AuditRecord, GateResult, Judgement, RunInfo
 from reports.words.format import NO_BREAK, count, counted, short
-from reports.words.text import day, model_name, split_words
+from reports.words.text import day, listed, model_name, split_words, visible
 from reports.words.wording import (
     HEADLINES,
     UNNAMED,
@@ -17,6 +17,7 @@ from reports.words.wording import (
     Sentence,
     epsilon_words,
     how_sure,
+    refuter,
     score,
     tally,
     undecided,
@@ -64,6 +65,7 @@ def verdict(index: Index, judgement: Judgement | None, run: RunInfo | None) -> V
         warnings.append(
             f"The verdicts at hand were made on another record, sha256 {short(judgement.record)}; not used."
         )
+    warnings += _refuted(index, mine)
     if record.shows_examples:
         warnings.append("This report may show texts of the data it was made from: treat it as the data.")
     tones = {"blocked": "fail", "passed": "pass", "no decision": "open", "not judged": "none"}
@@ -74,6 +76,28 @@ def verdict(index: Index, judgement: Judgement | None, run: RunInfo | None) -> V
         judgement=mine,
         warnings=tuple(warnings),
     )
+
+
+def _refuted(index: Index, judgement: Judgement | None) -> Iterator[str]:
+    """Claims of candidates that are refuted, a sentence each: by which tests, and whether a gate judges it at all."""
+    for arm in index.record.arms:
+        if arm.role != "candidate" or is_made_to_leak(arm):
+            continue
+        names = {other.name for other in index.record.arms if arm.name in (other.name, other.twin_of)}
+        found = [held for held in index.record.checks if held.arm in names and held.check.outcome == "refuted"]
+        if found:
+            tests = listed(list(dict.fromkeys(refuter(held.check) for held in found)))
+            claim = f"the differential privacy that ‘{visible(arm.name)}’ claims{epsilon_words(arm)}"
+            judged = "" if _is_judged(found, index, judgement) else " No gate judges it."
+            yield f"REFUTED: {claim} is refuted by {tests}.{judged}"
+
+
+def _is_judged(found: Sequence[ArmCheck], index: Index, judgement: Judgement | None) -> bool:
+    """Whether a gate judges a bound on epsilon, or the evidence against the claim, that the refutation came with."""
+    gates = () if judgement is None else judgement.gates
+    judged = [index.by_id[gate.metric_id] for gate in gates if gate.metric_id in index.by_id]
+    asked = {(held.arm, held.probe) for held in found}
+    return any((m.arm, m.probe) in asked and (m.unit == "epsilon" or m.name == "log_e_value") for m in judged)
 
 
 def _incomplete(record: AuditRecord, run: RunInfo | None) -> Iterator[str]:

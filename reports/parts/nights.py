@@ -27,6 +27,21 @@ class ArmNights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArmBounds:
+    """What all nights together bound the epsilon of an arm by that claims none.
+
+    Attributes:
+        arm: The twin that was asked.
+        probe: The probe.
+        bounds: As of an arm with a claim.
+    """
+
+    arm: str
+    probe: str
+    bounds: Series
+
+
+@dataclass(frozen=True, kw_only=True)
 class Nights:
     """All finished runs of one audit, read as one series.
 
@@ -36,6 +51,7 @@ class Nights:
         copies: Runs that tell an earlier night again: the same coins and the same weights.
         unfinished: Runs without a record, which are not counted.
         arms: The arms with a claim that was put to the test.
+        unclaimed: The other arms whose canaries were guessed.
     """
 
     title: str
@@ -43,6 +59,7 @@ class Nights:
     copies: tuple[str, ...]
     unfinished: tuple[str, ...]
     arms: tuple[ArmNights, ...]
+    unclaimed: tuple[ArmBounds, ...] = ()
 
     @property
     def outcome(self) -> str:

@@ -6,11 +6,11 @@ A sentence is a tuple of parts, so that one wording serves the page, the Markdow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.results import Estimate
+from probes.results import Check, Estimate
 from reports.index import Index, privacy_of
 from reports.record import ArmRecord, GateResult, Judgement
 from reports.words.format import Shown, count, counted, exact, short, shown, significant, upper
-from reports.words.text import as_sentence, capitalised, listed, minute
+from reports.words.text import as_sentence, capitalised, listed, minute, visible
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,21 @@ _COUNTED = {
 }
 _NAMED = 2
 """Gates that an answer names before it says how many more there are."""
+
+
+ATTEMPTS = ("refuted", "not refuted", "could not have been refuted")
+"""The outcomes of attempts to refute a claim, those that a reader must know first."""
+
+_REFUTERS = {
+    "claimed epsilon": "the bound for any mechanism (SNJ)",
+    "claimed mechanism": "the curve of the claimed mechanism (MMC)",
+}
+"""What can refute a claim, by the name of the check that tells of it."""
+
+
+def refuter(check: Check) -> str:
+    """The test that a verdict on a claim is by, in words."""
+    return _REFUTERS.get(check.name, f"the check ‘{visible(check.name)}’")
 
 
 def plain(sentence: Sentence) -> str:
