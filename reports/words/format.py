@@ -45,6 +45,7 @@ UNITS = {
     "epsilon": Unit(decimals=2),
     "perplexity": Unit(decimals=1),
     "ratio": Unit(decimals=2),
+    "powers of ten": Unit(decimals=1, suffix=NO_BREAK + "powers of ten", difference=NO_BREAK + "powers of ten"),
 }
 
 
