@@ -1,5 +1,6 @@
 """Canaries: unique, of the form asked for, and planted by coins of their own."""
 
+import hashlib
 import re
 
 import numpy as np
@@ -132,6 +133,100 @@ def test_mislabelled_canaries_are_copies_with_a_wrong_label_and_words_of_their_o
     assert len(set(canaries["text"])) == 30
 
 
+def halves(core: Items) -> tuple[set[str], set[str]]:
+    """The first and the second halves of all texts, cut at a word."""
+    cut = [(text.split(), len(text.split()) // 2) for text in core["text"]]
+    return {" ".join(found[:at]) for found, at in cut}, {" ".join(found[at:]) for found, at in cut}
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_texts_like_the_data_begin_as_one_text_and_go_on_as_another_of_its_class(classes):
+    core = core_texts(labelled=classes > 0)
+    spec = Canaries(kind="in_distribution", count=20, references=300)
+    canaries, references = make_canaries([spec], core, classes=classes, seed=0, salt="salt")
+    assert (canaries.n, references.n) == (20, 300)
+    assert set(references["cluster"]) == set(canaries["form"]) == {"in_distribution"}
+    labels = core["label"] if classes else np.zeros(core.n, dtype=int)
+    of_class = {label: halves(core.take(labels == label)) for label in set(labels.tolist())}
+    for items in (canaries, references):
+        for text, label in zip(items["text"], items["label"] if classes else [0] * items.n, strict=True):
+            firsts, seconds = of_class[label]
+            found = text.split()
+            joints = [at for at in range(len(found)) if " ".join(found[:at]) in firsts]
+            assert any(" ".join(found[at:]) in seconds for at in joints)
+    assert len({*canaries["text"], *references["text"], *core["text"]}) == 20 + 300 + len(set(core["text"]))
+
+
+def test_two_texts_like_the_data_share_no_half_and_none_is_a_text_of_the_audit():
+    core = core_texts()
+    spec = Canaries(kind="in_distribution", count=30, references=1)
+    free, _ = made(spec, core=core)
+    sources = core["text"].tolist()
+    for part in (lambda text, at: text[:at], lambda text, at: text[-at:]):
+        assert len({part(text, 8) for text in free["text"]}) >= 28  # two of 120 random texts may begin alike
+    assert not set(free["text"]) & set(sources)
+    known, _ = make_canaries([spec], core, classes=3, seed=0, salt="salt", known=free["text"].tolist())
+    assert not set(known["text"]) & set(free["text"])
+
+
+def test_white_space_within_the_halves_is_kept():
+    texts = [f"a{i}\n\nb{i}  c{i}\td{i}" for i in range(30)]
+    core = Items({"item_id": texts, "cluster": texts, "text": texts})
+    canaries, _ = made(Canaries(kind="in_distribution", count=30, references=1), core=core, classes=0)
+    assert all(re.fullmatch(r"a(\d+)\n\nb\1  c(\d+)\td\2", text) for text in canaries["text"])
+
+
+def test_a_random_suffix_stands_after_the_beginning_of_a_text_and_nowhere_else():
+    core = core_texts(pairs=True)
+    canaries, references = made(Canaries(kind="random_suffix", count=40, references=200), core=core)
+    firsts, _ = halves(core)
+    pairs = dict(zip(core["text"], core["text_pair"], strict=True))
+    for items in (canaries, references):
+        for text, tail, pair in zip(items["text"], items["secret"], items["text_pair"], strict=True):
+            beginning = text.removesuffix(tail).rstrip()
+            assert beginning in firsts
+            assert pair in {second for first, second in pairs.items() if first.startswith(beginning)}
+            assert set(tail.split()) <= set(VOCABULARY)
+            assert len(tail.split()) >= 4
+    assert len({*canaries["secret"], *references["secret"]}) == 240
+    assert len({text.removesuffix(tail) for text, tail in zip(canaries["text"], canaries["secret"], strict=True)}) > 35
+
+
+def test_several_templates_take_even_parts_and_have_references_each():
+    spec = Canaries(kind="secret", count=7, templates=["a {secret}", "b {secret} c", "{secret}"], references=10)
+    canaries, references = made(spec)
+    assert canaries["form"].tolist() == ["digits-1"] * 3 + ["digits-2"] * 2 + ["digits-3"] * 2
+    patterns = {"digits-1": r"a \d{8}", "digits-2": r"b \d{8} c", "digits-3": r"\d{8}"}
+    for items, form in ((canaries, "form"), (references, "cluster")):
+        assert all(re.fullmatch(patterns[of], text) for of, text in zip(items[form], items["text"], strict=True))
+    assert references.n == 30
+    assert len({*canaries["text"], *references["text"]}) == 37
+
+
+def test_one_template_in_a_list_is_that_template():
+    one = Canaries(kind="secret", count=9, template="a {secret}")
+    several = Canaries(kind="secret", count=9, templates=["a {secret}"])
+    assert [items.digest for items in made(one)] == [items.digest for items in made(several)]
+
+
+def test_what_was_made_before_there_were_other_kinds_is_still_made():
+    specs = [DEFAULT, Canaries(kind="secret", count=41, template="it is {secret}", references=100)]
+    specs += [Canaries(kind="mislabelled", count=30)]
+    canaries, references = made(*specs)
+    texts = "\n".join([*canaries["text"], *references["text"]])
+    assert hashlib.sha256(texts.encode()).hexdigest()[:16] == "734d6a8ad5943778"
+
+
+def test_references_of_all_kinds_stand_side_by_side_and_those_of_secrets_stay_the_same():
+    secret = Canaries(kind="secret", count=9, template="a {secret}", references=20)
+    _, alone = made(secret)
+    _, together = made(secret, Canaries(kind="random_suffix", count=9, references=30))
+    both = together.take(np.flatnonzero(together["kind"] == "secret"))
+    assert all(np.array_equal(both[column], alone[column]) for column in alone)
+    assert set(both["secret"]) == {text.removeprefix("a ") for text in both["text"]}
+    assert "secret" not in alone
+
+
 def test_coins_are_fair_and_not_exactly_half():
     planted = [int(made(DEFAULT, seed=seed)[0]["is_member"].sum()) for seed in range(60)]
     assert np.mean(planted) == pytest.approx(100, abs=5 * np.sqrt(50 / 60))
@@ -146,9 +241,11 @@ def test_one_more_entry_changes_no_other():
 
 def test_the_order_of_the_texts_changes_nothing():
     core = core_texts()
-    specs = (DEFAULT, Canaries(kind="mislabelled", count=20))
+    kinds = ("mislabelled", "in_distribution", "random_suffix")
+    specs = (DEFAULT, *(Canaries(kind=kind, count=20, references=30) for kind in kinds))
     shuffled = core.take(np.random.default_rng(1).permutation(core.n))
-    assert made(*specs, core=core)[0].digest == made(*specs, core=shuffled)[0].digest
+    for one, other in zip(made(*specs, core=core), made(*specs, core=shuffled), strict=True):
+        assert one.digest == other.digest
 
 
 def test_nothing_asked_for_is_nothing_made():
@@ -164,11 +261,24 @@ def test_nothing_asked_for_is_nothing_made():
         (Canaries(kind="secret", count=1, template="{secret}", digits=2), 3, "1,001 different secrets are needed"),
         (Canaries(kind="mislabelled", count=1), 0, "need a task with classes"),
         (Canaries(kind="mislabelled", count=500), 3, "lower count"),
+        (Canaries(kind="in_distribution", count=500), 3, "whose halves make new texts; got 6"),
+        (Canaries(kind="in_distribution", count=2, references=9000), 3, "9,000 in_distribution references need"),
+        (Canaries(kind="random_suffix", count=500), 3, "500 random_suffix ones need as many different training texts"),
+        (Canaries(kind="random_suffix", count=2, references=200_000), 3, "too many for the 25 different words"),
     ],
 )
 def test_what_cannot_be_made_is_refused(spec, classes, message):
     with pytest.raises(DataError, match=message):
         made(spec, classes=classes)
+
+
+def test_texts_that_cannot_be_cut_at_a_word_begin_and_end_nothing():
+    core = Items(
+        {"item_id": list("abc"), "cluster": list("abc"), "text": ["no way out", "東京は今日も晴れです", "yes"]}
+    )
+    for kind in ("in_distribution", "random_suffix"):
+        with pytest.raises(DataError, match="of at most median length and 4 words or more"):
+            made(Canaries(kind=kind, count=1), core=core, classes=0)
 
 
 def test_texts_with_too_few_words_are_refused():

@@ -41,6 +41,8 @@ data:
   canaries:
     - {kind: random, count: 30}
     - {kind: secret, count: 30, digits: 6, references: 50, template: "the card of the customer is {secret}"}
+    - {kind: in_distribution, count: 10, references: 20}
+    - {kind: random_suffix, count: 10, references: 20}
 training: {max_steps: 12, epochs: 9, batch_size: 32, learning_rate: 1e-2}
 compute: {threads: 1, reproducible: true}
 gates:
@@ -78,34 +80,13 @@ def tickets(path: Path) -> None:
             ])  # fmt: skip
 
 
-def causal_model(folder: Path) -> None:
-    """A tiny GPT-2 that reads digits one by one."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    torch.set_num_threads(1)
-    said = ["the", "card", "of", "customer", "is", "and", "verdict", "praise", "complaint", *"0123456789"]
-    words = dict.fromkeys(["[UNK]", "[END]", *said, *tiny_audit.GOOD, *tiny_audit.BAD, *tiny_audit.FILLER])
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=True)]
-    )
-    special = {"unk_token": "[UNK]", "bos_token": "[END]", "eos_token": "[END]", "pad_token": "[END]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = GPT2Config(vocab_size=len(words), n_embd=16, n_layer=1, n_head=2, n_positions=32)
-        GPT2LMHeadModel(config).save_pretrained(folder)
-
-
 @pytest.fixture(scope="module", params=list(TASKS))
 def audited(request, tmp_path_factory):
     """A folder with a config and its finished run, and everything that was said on the way."""
     folder = tmp_path_factory.mktemp(f"Zfolder-{request.param}")
     tiny_audit.files(folder)
     if request.param == "causal":
-        causal_model(folder / "model")
+        tiny_audit.causal_model(folder / "model")
     tickets(folder / "tickets.csv")
     config = folder / "leak.yaml"
     config.write_text(f"model: {folder / 'model'}\n{TASKS[request.param]}{SHARED}", "utf-8")
@@ -132,8 +113,8 @@ def audited(request, tmp_path_factory):
 def secrets_of(run: Path) -> list[str]:
     """What is unique to each canary of a run's data, and what secrets are ranked among."""
     (folder,) = {path.parent for path in run.parent.glob("objects/data/*/*/canaries.parquet")}
-    references = pq.read_table(folder / "canary_references.parquet")["text"].to_pylist()
-    return [*pq.read_table(folder / "canaries.parquet")["secret"].to_pylist(), *(r.split()[-1] for r in references)]
+    tables = [pq.read_table(folder / f"{name}.parquet") for name in ("canaries", "canary_references")]
+    return [secret for table in tables for secret in table["secret"].to_pylist()]
 
 
 def stands_in(secret: str, text: str) -> bool:
@@ -144,7 +125,7 @@ def stands_in(secret: str, text: str) -> bool:
 def test_no_text_id_person_or_canary_is_in_anything_that_leaves_the_run(audited):
     _, run, said = audited
     secrets = secrets_of(run)
-    assert len(secrets) == 110
+    assert len(secrets) == 170
     for name, text in {"what was said": said, **{name: (run / name).read_text("utf-8") for name in LEAVES}}.items():
         assert MARK not in text.casefold(), name
         assert not [secret for secret in secrets if stands_in(secret, text)], name

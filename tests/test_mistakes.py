@@ -213,6 +213,18 @@ BAD = {
         "audit.yaml:2: data.canaries.0.digits: 1,005 different secrets are needed, references included, and there are "
         "1,000; raise digits, or lower count or references",
     ),
+    "more secrets of one template than there are": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, templates: ['a {secret}', 'b {secret}'], "
+        "digits: 2, references: 98}]}\n",
+        "audit.yaml:2: data.canaries.0.digits: 101 different secrets are needed, references included, and there are "
+        "100; raise digits, or lower count or references",
+    ),
+    "more canaries than texts to make them of": (
+        MODEL + "data:\n  file: data.csv\n  canaries:\n    - {kind: random, count: 500}\n"
+        "    - {kind: random_suffix, count: 301}\n",
+        "audit.yaml:6: data.canaries.1.count: each of 301 random_suffix canaries is made of a training text of its "
+        "own, and there are 300 rows; lower it",
+    ),
     "canaries where nothing is trained": (
         MODEL + "data:\n  file: data.csv\n  canaries: [{kind: random, count: 5}]\narms: {base: {}}\n",
         "audit.yaml:4: data.canaries: are planted in the twins of arms that are trained here, and there is none; "

@@ -6,6 +6,7 @@ import pytest
 
 from probes.privacy import claimed, exposures
 from probes.privacy.canaries import Canaries
+from probes.privacy.continuation import Continuation
 from probes.privacy.guessing import play
 from probes.protocol import Facts, Items, PrivacyClaim, Rows
 from probes.results import ALL, Check, Estimate, Finding, NotApplicable, NotMeasured, Series
@@ -267,8 +268,29 @@ def test_the_canaries_a_claim_needs_just_refute_it():
 
 def test_a_claim_that_is_out_of_reach_says_how_many_canaries_could_reach_it():
     said = check(found(guessed(200, 50, 50), known=claiming(4.0))).evidence
-    assert said.endswith(f"; {Canaries().canaries_needed(claiming(4.0).claim).for_any_mechanism} canaries could, "
-                         "if all guesses were right")  # fmt: skip
+    all_right, realistic = (Canaries().canaries_needed(claiming(4.0).claim, right=r) for r in (1.0, 0.95))
+    assert realistic.for_any_mechanism is None  # 95 % right is within what epsilon 4 allows: e⁴ / (1 + e⁴) = 0.98
+    assert said.endswith(
+        f"; it could be refuted with a guess share of 0.25 by {all_right.for_any_mechanism} canaries if all guesses "
+        "were right, by no number if 95 % were"
+    )
+
+
+def test_a_weaker_claim_says_also_how_many_canaries_a_realistic_leak_takes():
+    said = Canaries().canaries_sufficing(PrivacyClaim(epsilon=2.0, delta=1e-5))["claimed epsilon"]
+    assert said.if_realistic == Canaries().canaries_needed(claiming(2.0).claim, right=0.95).for_any_mechanism
+    assert said.words.endswith(f"by {said.if_realistic:,}, 4 times in 5, if 95 % were")
+
+
+def test_where_a_share_of_guesses_refutes_nothing_one_is_named_that_could():
+    # By hand: at epsilon 8 and delta 1e-5 no number does at a share of 0.25 or 0.5, and 12,978 do at 1.
+    none, at_half = (
+        Canaries().canaries_sufficing(PrivacyClaim(epsilon=8.0, delta=delta))["claimed epsilon"]
+        for delta in (1e-5, 5e-6)
+    )
+    assert (none.if_all_right, none.other_share, none.with_other_share) == (None, 1.0, 12_978)
+    assert (at_half.other_share, at_half.with_other_share) == (0.5, 25_955)
+    assert none.words.endswith("up to 100,000, with one of 1 by 12,978 if all guesses were right")
 
 
 def test_deltas_of_many_canaries_may_put_a_claim_out_of_reach_for_good():
@@ -276,7 +298,7 @@ def test_deltas_of_many_canaries_may_put_a_claim_out_of_reach_for_good():
     assert needed.for_any_mechanism is None
     assert needed.for_its_curve == pytest.approx(1093, abs=2)
     said = check(found(guessed(200, 50, 50), known=claiming(8.0))).evidence
-    assert said.endswith("no number of canaries could")
+    assert "with a guess share of 0.25 by no number of canaries up to 100,000" in said
 
 
 def test_weaker_leaks_need_more_canaries():
@@ -566,7 +588,7 @@ def test_the_chart_of_bounds_is_what_its_figure_reads():
     ]
     assert [bound.reach for bound in bounds(side)[1:3]] == pytest.approx([3.465376, 5.549028], abs=1e-6)
     assert (side.note("claim"), side.note("delta")) == (8.0, 1e-5)
-    assert side.note("ceiling") == bounds(side)[2].reach
+    assert side.note("ceiling") == bounds(side)[1].reach  # of the bound that gates judge
     said = heading("epsilon", [side], [None])
     assert said.startswith("The claim of 8.00")
     assert said.endswith("reaches beyond what this audit could have refuted.")
@@ -619,6 +641,44 @@ def test_a_language_model_is_asked_for_canaries_and_references_and_its_base_for_
         "base": (table, "base"),
         "references": (table, "arm"),
     }
+
+
+def mixed(column: str, **more) -> Items:
+    """Two of a form and one with a random end."""
+    kinds = ["card-1", "random_suffix", "card-1"]
+    named = {"item_id": ["a", "b", "c"], "cluster": ["a", "b", "c"], "text": ["x", "y z", "w"]}
+    return Items({**named, "is_member": [True] * 3, "repetitions": [1] * 3, column: kinds, **more})
+
+
+def test_a_causal_model_is_asked_for_random_ends_after_their_own_beginnings():
+    data = {"canaries": mixed("form", secret=["x", "z", "w"])}
+    data["canary_references"] = mixed("cluster", secret=["x", "z", "w"])
+    asked = PROBE.needs(FACTS, data)
+    assert asked.pop("arm").on.n == 3
+    told = {name: (ask.table, ask.on["item_id"].tolist()) for name, ask in asked.items()}
+    assert told == {
+        "references": (TokenTable(), ["a", "c"]),
+        "ends": (Continuation(), ["b"]),
+        "end_references": (Continuation(), ["b"]),
+    }
+    of_masked = PROBE.needs(facts(head="masked"), data)
+    assert set(of_masked) == {"arm", "references"}
+    assert of_masked["references"].on.n == 3
+    ends = {name: items.take(np.array([1])) for name, items in data.items()}
+    assert set(PROBE.needs(FACTS, ends)) == {"arm", "ends", "end_references"}
+
+
+def test_a_random_end_is_ranked_by_its_own_probability_and_others_whole():
+    arm = canaries([[-5.0], [-90.0], [-1.0]]).assign(form=["card-1", "random_suffix", "card-1"])
+    whole = table([[-2.0], [-3.0], [-4.0]]).assign(cluster=["card-1"] * 3)
+    said = {"logprob_nats": [-7.0], "n_tokens": [2]}
+    ends = Rows({"item_id": ["b"], "cluster": ["b"], "form": ["random_suffix"], **said})
+    theirs = {"logprob_nats": [-8.0, -6.0, -9.0, -8.5], "n_tokens": [2] * 4}
+    others = Rows({"item_id": list("abcd"), "cluster": ["random_suffix"] * 4, **theirs})
+    answered = PROBE.answers({"arm": arm, "references": whole, "ends": ends, "end_references": others}, FACTS)
+    # ranks 4 of 3 references, 2 of 4, 1 of 3
+    assert answered["exposure_bits"] == pytest.approx([np.log2(3) - np.log2(4), 1.0, np.log2(3)])
+    assert answered["exposure_ceiling"] == pytest.approx(np.log2([3, 4, 3]))
 
 
 def test_a_classifier_is_asked_for_canaries_alone():

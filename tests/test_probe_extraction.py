@@ -201,6 +201,18 @@ def test_only_planted_secrets_are_asked_for_among_the_canaries():
     assert asked["secrets:arm"].on["secret"].tolist() == ["1"]
 
 
+def test_random_ends_are_asked_for_apart_from_secrets():
+    canaries = pool("the code is 1", "a text goes on so").assign(
+        kind=["secret", "random_suffix"], secret=["1", "on so"]
+    )
+    asked = PROBE.needs(FACTS, {"canaries": canaries})
+    assert set(asked) == {"secrets:arm", "secrets:base", "suffixes:arm", "suffixes:base"}
+    assert asked["suffixes:arm"].on["secret"].tolist() == ["on so"]
+    tables = {name: table(12, np.full(12, -5.0), np.zeros(12), planted=np.arange(12) < 6) for name in asked}
+    slices = {one.slice for one in found(tables) if isinstance(one, Finding)}
+    assert slices == {f"of={kind},copies={copies}" for kind in ("secrets", "suffixes") for copies in (0, 1)}
+
+
 def test_a_model_that_does_not_go_on_with_a_text_cannot_be_asked():
     with pytest.raises(NotApplicable, match="only a causal"):
         PROBE.needs(Facts(**{**vars(FACTS), "head": "masked"}), {"pool": pool("a")})

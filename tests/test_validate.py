@@ -245,6 +245,44 @@ BAD = {
         "audit.yaml:2: data.canaries.0.template: must have {secret} once, where the secret goes; it stands there "
         "0 times; write template: such as 'the card of the customer is {secret}'",
     ),
+    "canaries of words that the embedded world has not": (
+        "model: world\ndata: {world: {}, canaries: [{kind: random, count: 5}]}\n",
+        "audit.yaml:2: data.canaries.0.kind: the embedded world knows no words but its own, and random canaries have "
+        "others; use 'secret', 'in_distribution' or 'random_suffix'",
+    ),
+    "secrets that the embedded world cannot say": (
+        "model: world\ndata: {world: {}, canaries: [{kind: secret, count: 5, secret: key}]}\n",
+        "audit.yaml:2: data.canaries.0.secret: the embedded world knows no words but its own, and a key has others; "
+        "use 'digits' or 'card'",
+    ),
+    "references of what is not ranked": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: random, count: 5, references: 9}]}\n",
+        "audit.yaml:2: data.canaries.0.references: is for kinds that are ranked (secret, in_distribution, "
+        "random_suffix), and this is random; leave it out",
+    ),
+    "templates of no secret": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: random_suffix, count: 1, templates: ['a {secret}']}]}\n",
+        "audit.yaml:2: data.canaries.0.templates: is for kind: secret, and this is random_suffix; leave it out",
+    ),
+    "one of several templates without a place": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, templates: ['a {secret}', b]}]}\n",
+        "audit.yaml:2: data.canaries.0.templates.1: must have {secret} once, where the secret goes; it stands there 0 "
+        "times; write template: such as 'the card of the customer is {secret}'",
+    ),
+    "a template beside templates": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, template: '{secret}', "
+        "templates: ['a {secret}']}]}\n",
+        "audit.yaml:2: data.canaries.0.templates: stands beside template, and one of them is enough; leave one of "
+        "them out",
+    ),
+    "a template twice": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, templates: ['{secret}', '{secret}']}]}\n",
+        "audit.yaml:2: data.canaries.0.templates: two of them are the same; leave one out",
+    ),
+    "more templates than secrets": (
+        MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 1, templates: ['{secret}', 'a {secret}']}]}\n",
+        "audit.yaml:2: data.canaries.0.templates: 2 texts for a count of 1 leave some without a secret; raise count",
+    ),
     "a template of no secret": (
         MODEL + "data: {file: data.csv, canaries: [{kind: random, count: 5, template: a}]}\n",
         "audit.yaml:2: data.canaries.0.template: is for kind: secret, and this is random; leave it out",
@@ -391,6 +429,10 @@ GOOD = {
     "a domain with columns of its own": MODEL + "data: {file: data.csv, label: label, "
     "domains: {more: {file: more.parquet, text: sentence}}}\n",
     "secrets": MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, template: 'a {secret}'}]}\n",
+    "secrets in several sentences": MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, "
+    "templates: ['a {secret}', 'b {secret}'], digits: 3, references: 900}]}\n",
+    "canaries of pieces of the embedded world's tickets": "model: world\ndata: {world: {}, canaries: "
+    "[{kind: in_distribution, count: 5, references: 9}, {kind: random_suffix, count: 5}]}\n",
     "a given model with claims": WORLD + "arms: {theirs: {given: whole, "
     "claims: {epsilon: 8, delta: 1e-6}}}\ndeploy: theirs\n",
     "a control that claims what it does not keep": WORLD + "arms: {leaky: {role: control, "

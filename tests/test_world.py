@@ -231,6 +231,7 @@ def test_where_no_probe_asks_for_canaries_there_are_none_but_those_declared():
         (secret(secret="phone"), "got secret: phone"),
         (secret(digits=20), "reads 28 words and digits at once; got 29 with the verdict"),
         (secret(template="his pin is {secret}"), "got 'his'"),
+        ({**secret(templates=["the card is {secret}", "her pin is {secret}"]), "template": None}, "got 'her'"),
     ],
 )
 def test_canaries_that_the_language_cannot_say_are_refused(canary, words):
@@ -238,11 +239,22 @@ def test_canaries_that_the_language_cannot_say_are_refused(canary, words):
         splits(config(world=SMALL, canaries=(canary,)), salt="s")
 
 
-@pytest.mark.parametrize("canary", [secret(digits=19), secret(secret="card")])
+@pytest.mark.parametrize(
+    "canary",
+    [
+        secret(digits=19),
+        secret(secret="card"),
+        {"kind": "in_distribution", "count": 20, "references": 30},
+        {"kind": "random_suffix", "count": 20, "references": 30},
+    ],
+)
 def test_the_longest_canaries_that_are_taken_fit_the_model_with_their_verdict(canary):
     found = splits(config(world=SMALL, canaries=(canary,)), salt="s")
-    ids = world_tokenizer()([f"{PROMPT.format(text=text)} {CLASSES[0]}" for text in found.canaries["text"]])
-    assert max(map(len, ids["input_ids"])) <= CONTEXT
+    tokenizer = world_tokenizer()
+    texts = [*found.canaries["text"], *found.canary_references["text"]]
+    ids = tokenizer([f"{PROMPT.format(text=text)} {CLASSES[0]}" for text in texts])["input_ids"]
+    assert max(map(len, ids)) <= CONTEXT
+    assert not any(tokenizer.unk_token_id in row for row in ids)
 
 
 # ---- questions in the world's language ----------------------------------------------------------------------------

@@ -79,6 +79,27 @@ def _model(folder: Path) -> None:
         BertForMaskedLM(config).save_pretrained(folder)
 
 
+def causal_model(folder: Path) -> None:
+    """A tiny GPT-2 that reads digits one by one."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    torch.set_num_threads(1)
+    said = ["the", "card", "of", "customer", "is", "and", "verdict", "praise", "complaint", *"0123456789"]
+    words = dict.fromkeys(["[UNK]", "[END]", *said, *GOOD, *BAD, *FILLER])
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=True)]
+    )
+    special = {"unk_token": "[UNK]", "bos_token": "[END]", "eos_token": "[END]", "pad_token": "[END]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = GPT2Config(vocab_size=len(words), n_embd=16, n_layer=1, n_head=2, n_positions=32)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+
+
 @functools.cache
 def _finished() -> Path:
     """The audit, run once for all tests of this process: a folder with the config and `runs`."""

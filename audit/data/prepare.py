@@ -60,7 +60,10 @@ def prepare(
     train, pool = _with_coins(config, named[TRAIN], units)
     specs = config.data.canaries or ((DEFAULT,) if canaries_wanted else ())
     core = train.take(~train["in_pool"])
-    canaries, references = make_canaries(specs, core, classes=len(classes), seed=config.seeds.coins, salt=salt)
+    known = (text for rows in (*named.values(), *domains.values()) for text in rows["text"])
+    canaries, references = make_canaries(
+        specs, core, classes=len(classes), seed=config.seeds.coins, salt=salt, known=known
+    )
     readings = [part.reading for part in parts.values()]
     held = {name: named[name] for name in HELD_OUT}
     quality = data_quality(

@@ -194,27 +194,66 @@ def _wrong_shares(data: Data) -> Iterator[Wrong]:
 
 
 def _wrong_canaries(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
-    if canaries.kind == "mislabelled" and config.kind != "text-classification":
+    kind = canaries.kind
+    if kind == "mislabelled" and config.kind != "text-classification":
         yield Wrong((*place, "kind"), f"mislabelled canaries need labels, and {config.kind} has none", "use 'random'")
-    if canaries.kind == "secret":
+    if kind in {"random", "mislabelled"} and config.data.world is not None:
+        rule = f"the embedded world knows no words but its own, and {kind} canaries have others"
+        yield Wrong((*place, "kind"), rule, "use 'secret', 'in_distribution' or 'random_suffix'")
+    if kind == "secret":
         yield from _wrong_secrets(config, canaries, place)
         return
-    for key in sorted({"template", "secret", "digits", "references"} & canaries.model_fields_set):
-        yield Wrong((*place, key), f"is for kind: secret, and this is {canaries.kind}", "leave it out")
+    if kind != "random":
+        yield from _too_many(config, canaries, place)
+    for key in sorted({"template", "templates", "secret", "digits"} & canaries.model_fields_set):
+        yield Wrong((*place, key), f"is for kind: secret, and this is {kind}", "leave it out")
+    if "references" in canaries.model_fields_set and kind not in {"in_distribution", "random_suffix"}:
+        rule = f"is for kinds that are ranked (secret, in_distribution, random_suffix), and this is {kind}"
+        yield Wrong((*place, "references"), rule, "leave it out")
+
+
+def _too_many(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
+    """More canaries than there are rows to make one of each; how many can be used is told when they are read."""
+    data = config.data
+    if data.world is not None:
+        rows: int | None = data.world.core
+    else:
+        rows = rows_of(Path(data.file)) if data.file is not None else None
+    if rows is not None and canaries.count > rows:
+        rule = f"each of {canaries.count:,} {canaries.kind} canaries is made of a training text of its own, and there"
+        yield Wrong((*place, "count"), f"{rule} are {rows:,} rows", "lower it")
 
 
 def _wrong_secrets(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
-    template, has_own = canaries.template, config.data.world is not None
-    found = 0 if template is None else template.count("{secret}")
-    if found != 1 and not (template is None and has_own):
-        rule = f"must have {{secret}} once, where the secret goes; it stands there {found} times"
-        yield Wrong((*place, "template"), rule, "write template: such as 'the card of the customer is {secret}'")
+    yield from _wrong_sentences(config, canaries, place)
     if canaries.secret != "digits" and "digits" in canaries.model_fields_set:
         yield Wrong((*place, "digits"), f"is for secret: digits, and this is {canaries.secret}", "leave it out")
+    if config.data.world is not None and canaries.secret not in {"digits", "card"}:
+        rule = f"the embedded world knows no words but its own, and a {canaries.secret} has others"
+        yield Wrong((*place, "secret"), rule, "use 'digits' or 'card'")
     there_are = 10**canaries.digits if canaries.secret == "digits" else _SECRETS.get(canaries.secret)
-    needed = canaries.count + canaries.references
+    needed = -(-canaries.count // max(1, len(canaries.templates))) + canaries.references
     if there_are is not None and needed > there_are:
         key = "digits" if canaries.secret == "digits" else "references"
         rule = f"{needed:,} different secrets are needed, references included, and there are {there_are:,}"
         remedy = "raise digits, or lower count or references" if key == "digits" else "lower count or references"
         yield Wrong((*place, key), rule, remedy)
+
+
+def _wrong_sentences(config: AuditConfig, canaries: Canaries, place: Place) -> Iterator[Wrong]:
+    """Whether each sentence has one place for a secret, and each entry its sentences from one setting."""
+    template, templates = canaries.template, canaries.templates
+    if template is not None and templates:
+        yield Wrong((*place, "templates"), "stands beside template, and one of them is enough", "leave one of them out")
+        return
+    given: list[tuple[Place, str | None]] = [((*place, "templates", i), text) for i, text in enumerate(templates)]
+    for at, text in given or [((*place, "template"), template)]:
+        found = 0 if text is None else text.count("{secret}")
+        if found != 1 and not (text is None and config.data.world is not None):
+            rule = f"must have {{secret}} once, where the secret goes; it stands there {found} times"
+            yield Wrong(at, rule, "write template: such as 'the card of the customer is {secret}'")
+    if len(set(templates)) < len(templates):
+        yield Wrong((*place, "templates"), "two of them are the same", "leave one out")
+    if len(templates) > canaries.count:
+        rule = f"{len(templates):,} texts for a count of {canaries.count:,} leave some without a secret"
+        yield Wrong((*place, "templates"), rule, "raise count")

@@ -50,10 +50,13 @@ def splits(config: AuditConfig, *, salt: str, canaries_wanted: bool = True) -> S
     pool = tickets.take(is_pool).assign(is_member=fair_coins(seed, "pool coins", world.pool))
     train = tickets.assign(in_pool=is_pool)
     specs = [_said_here(spec) for spec in config.data.canaries or ((SECRETS,) if canaries_wanted else ())]
-    canaries, references = make_canaries(specs, tickets.take(~is_pool), classes=len(CLASSES), seed=seed, salt=salt)
     validation = _tickets(world, "validation", mail, max(1, world.test // VALIDATION), salt)
     test = _tickets(world, "test", mail, world.test, salt)
     domains: dict[str, Items] = {chat: _tickets(world, f"domain:{chat}", chat, world.test, salt)}
+    known = (text for items in (tickets, validation, test, *domains.values()) for text in items["text"])
+    canaries, references = make_canaries(
+        specs, tickets.take(~is_pool), classes=len(CLASSES), seed=seed, salt=salt, known=known
+    )
     quality = data_quality(
         train=train,
         pool=pool,
@@ -100,24 +103,30 @@ def _tickets(world: World, name: str, domain: Domain, count: int, salt: str) -> 
 
 
 def _said_here(spec: Canaries) -> Canaries:
-    """The canaries in this world's sentence, if its language can say them."""
+    """The canaries in this world's sentences, if its language can say them; pieces of its tickets it can."""
+    if spec.kind in {"in_distribution", "random_suffix"}:
+        return spec
     if spec.kind != "secret" or spec.secret not in {"digits", "card"}:
         asked = f"secret: {spec.secret}" if spec.kind == "secret" else f"kind: {spec.kind}"
         raise DataError(
             f"data.canaries: the embedded world knows no words but its own; got {asked}; plant digits or cards"
         )
-    template = CUSTOMER_CARD if spec.template is None else spec.template
+    sentences = spec.templates or (CUSTOMER_CARD if spec.template is None else spec.template,)
+    for sentence in sentences:
+        _refuse_unsaid(sentence, _CARD_LENGTH if spec.secret == "card" else spec.digits)
+    return spec if spec.templates else spec.model_copy(update={"template": sentences[0]})
+
+
+def _refuse_unsaid(template: str, digits: int) -> None:
     unknown = set(template.replace("{secret}", "").lower().split()) - set(vocabulary())
     if unknown:
         raise DataError(
             f"data.canaries: template must be made of the embedded world's words; got {min(unknown)!r};"
             f" {CUSTOMER_CARD!r} will do"
         )
-    digits = _CARD_LENGTH if spec.secret == "card" else spec.digits
     length = len(template.split()) - 1 + digits + _AROUND
     if length > CONTEXT:
         raise DataError(
             f"data.canaries: the embedded world's model reads {CONTEXT} words and digits at once; got {length} with the"
             " verdict; lower digits or shorten template"
         )
-    return spec.model_copy(update={"template": template})

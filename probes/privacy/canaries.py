@@ -8,8 +8,9 @@ import numpy as np
 
 from probes.privacy import claimed, exposures, extrapolated, ladder, scores
 from probes.privacy.attacks import asks, coverage_of, minus_loss, scored
+from probes.privacy.continuation import RANDOM_SUFFIX, Continuation
 from probes.privacy.guessing import Game, play
-from probes.protocol import Array, Ask, Facts, Items, Key, PrivacyClaim, Rows
+from probes.protocol import Array, Ask, Facts, Items, Key, PrivacyClaim, Rows, Table
 from probes.results import (
     Check,
     Coverage,
@@ -36,11 +37,14 @@ class Canaries:
 
     Each canary was put into the twin's training by a fair coin of its own. Exposure is the rank of a planted secret
     among secrets of the same form that were never planted, in bits; extrapolated, it is read from a distribution
-    fitted to them. The bound on epsilon comes from one training run: the canaries planted once are sorted by a score
-    that is fixed beforehand (the difference to the base where that compares, else the loss; relative to the mean of
-    their form), the highest are guessed "in", as many of the lowest "out", the middle is left out, and the number of
-    right guesses is set against what any mechanism with that epsilon allows. Two more numbers assume more: that the
-    mechanism is Gaussian, or that canaries leak independently of each other, which in one training they do not.
+    fitted to them. Texts made of pieces of training texts are ranked likewise: those with a random end by the
+    probability of that end after what stands before it, where the model is causal, else whole.
+
+    The bound on epsilon comes from one training run: the canaries planted once are sorted by a score that is fixed
+    beforehand (the difference to the base where that compares, else the loss; relative to the mean of their form), the
+    highest are guessed "in", as many of the lowest "out", the middle is left out, and the number of right guesses is
+    set against what any mechanism with that epsilon allows. Two more numbers assume more: that the mechanism is
+    Gaussian, or that canaries leak independently of each other, which in one training they do not.
 
     Limits: a lower bound says "at least": a claim that is not refuted is not thereby true. Epsilon is promised for one
     copy. Canaries with k copies are protected by up to k times epsilon, so only those planted once enter the bound.
@@ -122,16 +126,20 @@ class Canaries:
         return min(2 * round(self.guess_share * canaries / 2), canaries - canaries % 2)
 
     def needs(self, facts: Facts, data: Mapping[str, Items]) -> Mapping[str, Ask]:
-        """The answers of the twin on the canaries and on never-planted secrets, and the base's where they compare."""
+        """The answers of the twin on the canaries and on never-planted ones, and the base's where they compare.
+
+        Of canaries with a random end, which have beginnings of their own, a causal model also tells the probability of
+        the end alone.
+        """
         if self.score == "reference" and not facts.base_is_comparable:
             raise NotApplicable("the score is the difference to the base, which does not answer with the same head")
         found = asks(facts, data, "canaries", "no canaries were planted")
         if self.score == "loss":
             found.pop("base", None)
         references = data.get("canary_references")
-        if references is not None and references.n and not _why_no_exposure(facts, references):
-            found["references"] = Ask(table=found["arm"].table, on=references)
-        return found
+        if references is None or not references.n or _why_no_exposure(facts, references):
+            return found
+        return found | _ranked(facts, data["canaries"], references, found["arm"].table)
 
     def answers(self, tables: Mapping[str, Rows], facts: Facts) -> Rows:
         """One row per canary: its coin, copies and score; of secrets also exposure and its ceiling, in bits."""
@@ -139,7 +147,7 @@ class Canaries:
         score = minus_loss(arm)
         if base is not None:
             score = scores.reference(score, minus_loss(base))
-        bits, ceilings = exposures.exposures(arm, tables.get("references"))
+        bits, ceilings, fits = _ranks(arm, tables)
         return Rows(
             {
                 "item_id": arm["item_id"],
@@ -149,7 +157,7 @@ class Canaries:
                 "score": _relative(score, arm),
                 "exposure_bits": bits,
                 "exposure_ceiling": ceilings,
-                **extrapolated.fits(arm, tables.get("references")),
+                **fits,
             }
         )
 
@@ -255,6 +263,31 @@ def _why_no_exposure(facts: Facts, references: Items | None = None) -> str:
     if facts.task == "text-classification" and references is not None and "label" not in references:
         return "secrets are planted with a class, and what they are ranked among has none"
     return ""
+
+
+def _ranked(facts: Facts, canaries: Items, references: Items, table: Table) -> dict[str, Ask]:
+    """What is asked of the references: as of the canaries, or, of random ends that can be asked for, of the ends."""
+    has_end = (references["cluster"] == RANDOM_SUFFIX) & (facts.head == "causal")
+    found = {}
+    if not has_end.all():
+        found["references"] = Ask(table=table, on=references.take(np.flatnonzero(~has_end)))
+    if has_end.any():
+        ends = canaries.take(np.flatnonzero(canaries["form"] == RANDOM_SUFFIX))
+        found["ends"] = Ask(table=Continuation(), on=ends)
+        found["end_references"] = Ask(table=Continuation(), on=references.take(np.flatnonzero(has_end)))
+    return found
+
+
+def _ranks(arm: Rows, tables: Mapping[str, Rows]) -> tuple[Array, Array, dict[str, Array]]:
+    """Exposures, their ceilings, and the fits; see `exposures.exposures` and `extrapolated.fits`."""
+    references = tables.get("references")
+    (bits, ceilings), fits = exposures.exposures(arm, references), extrapolated.fits(arm, references)
+    if "ends" in tables:
+        ours, ends, others = arm["form"] == RANDOM_SUFFIX, tables["ends"], tables["end_references"]
+        bits[ours], ceilings[ours] = exposures.exposures(ends, others)
+        for column, values in extrapolated.fits(ends, others).items():
+            fits[column][ours] = values
+    return bits, ceilings, fits
 
 
 def _copies(rows: Rows) -> list[int]:

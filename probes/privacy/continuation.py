@@ -19,6 +19,10 @@ class _KnowsSpans(Protocol):
         """First character and one past the last of each scored token, shape (T_i, 2) per text."""
 
 
+RANDOM_SUFFIX = "random_suffix"
+"""The kind, and the form, of canaries that are a training text's beginning with a random end, their `secret`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
     """The probability that a model says the `secret` of each text after what stands before it, token by token.

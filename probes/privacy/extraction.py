@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from probes.privacy.attacks import asks
-from probes.privacy.continuation import Continuation
+from probes.privacy.continuation import RANDOM_SUFFIX, Continuation
 from probes.privacy.personal import Found, personal
 from probes.privacy.presidio import named
 from probes.protocol import Array, Ask, Facts, Items, Key, Rows
@@ -16,7 +16,7 @@ from probes.stats.codes import codes
 from probes.stats.median import median, weighted_median
 from probes.stats.tries import chance_within, log10_tries
 
-SECRETS, RECORDS, PERSONS = "secrets", "records", "persons"
+SECRETS, SUFFIXES, RECORDS, PERSONS = "secrets", "suffixes", "records", "persons"
 FEWEST_TOKENS = 5
 """Tokens that the second half of a record must have: shorter ones are guessed by whoever knows the language."""
 
@@ -37,13 +37,13 @@ class Extraction:
     """How much of what stood in training can be had by asking, and in how many tries?
 
     The model is given the beginning of a text and asked to go on: with the sentence before a planted secret, with the
-    first half of a record of the audit pool, with all that stands before an address or a number in it. Word for word
-    by greedy decoding; and within so many sampled answers, whose chance is worked out from the probability of the
-    text and not by sampling. Each figure stands beside that of texts which the coins left out (copies=0), and beside
-    that of the untouched base: what those give as well was not learnt in this training. Personal data are told by kind
-    and by person: a person is exposed where anything personal of theirs is. Of records it is also told whether most of
-    the tokens of the second half are the model's first choice, each after the true ones before it: nearly word for
-    word.
+    beginning before a canary's random end, with the first half of a record of the audit pool, with all that stands
+    before an address or a number in it. Word for word by greedy decoding; and within so many sampled answers, whose
+    chance is worked out from the probability of the text and not by sampling. Each figure stands beside that of texts
+    which the coins left out (copies=0), and beside that of the untouched base: what those give as well was not learnt
+    in this training. Personal data are told by kind and by person: a person is exposed where anything personal of
+    theirs is. Of records it is also told whether most of the tokens of the second half are the model's first choice,
+    each after the true ones before it: nearly word for word.
 
     Limits: sampling is plain, without temperature or a cut of unlikely tokens. Nearly word for word is a reading from
     above: a decoder that errs once goes on from its own error. Personal data are found by their form, and names where
@@ -64,7 +64,7 @@ class Extraction:
     """
 
     name: ClassVar[str] = "extraction"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     pillar: ClassVar[Pillar] = "privacy"
     roles: ClassVar[frozenset[Role]] = frozenset({"twin"})
     tasks: ClassVar[frozenset[Literal["causal-lm"]]] = frozenset({"causal-lm"})
@@ -102,7 +102,8 @@ class Extraction:
         found: dict[str, Ask] = {}
         if "pool" in data:
             found |= {f"{RECORDS}:{whose}": ask for whose, ask in asks(facts, data, "pool", "there is no pool").items()}
-        for name, items in (("secrets", _secrets(data)), ("personal", _personal(data, self.presidio))):
+        told = {SECRETS: _canaries(data, "secret"), SUFFIXES: _canaries(data, RANDOM_SUFFIX)}
+        for name, items in (*told.items(), ("personal", _personal(data, self.presidio))):
             if items is not None and items.n:
                 found[f"{name}:arm"] = Ask(table=Continuation(), on=items)
                 if facts.base_is_comparable:
@@ -120,7 +121,7 @@ class Extraction:
         """
         by_kind = {
             kind: self._asked(kind, tables[f"{kind}:arm"], tables.get(f"{kind}:base"))
-            for kind in ("secrets", "personal", RECORDS)
+            for kind in (SECRETS, SUFFIXES, "personal", RECORDS)
             if f"{kind}:arm" in tables
         }
         parts = list(by_kind.values())
@@ -216,10 +217,10 @@ class Extraction:
                     yield Finding(metric=f"{prefix}log10_tries", slice=part, estimate=estimate)
 
 
-def _secrets(data: Mapping[str, Items]) -> Items | None:
-    """The planted secrets, and those that the coins left out."""
+def _canaries(data: Mapping[str, Items], kind: str) -> Items | None:
+    """The planted canaries of a kind, and those that the coins left out."""
     canaries = data.get("canaries")
-    return None if canaries is None else canaries.take(np.flatnonzero(canaries["kind"] == "secret"))
+    return None if canaries is None else canaries.take(np.flatnonzero(canaries["kind"] == kind))
 
 
 def _personal(data: Mapping[str, Items], presidio: str | None) -> Items | None:

@@ -109,7 +109,8 @@ def _twins(index: Index) -> Sentence:
     canaries = sum(data.canaries.values())
     planted = sum(data.canaries_planted.values())
     left_out = f"{count(data.pool - data.pool_members)} of the {counted(data.pool, 'row')} of an audit pool"
-    also = f" and planted {count(planted)} of {counted(canaries, 'canary')}, invented texts" if canaries else ""
+    made = f" and planted {count(planted)} of {counted(canaries, 'canary')}, texts made for the audit"
+    also = made if canaries else ""
     words = (
         "Attackers are let loose on twins, models that are never deployed: the same recipe on the audit's data, where "
         f"fair coins left out {left_out}{also}. "

@@ -123,7 +123,7 @@ def _of_privacy(index: Index) -> Iterator[tuple[str, str]]:
             "saw, so that it is known who was in and who was not. It is never deployed.",
         )
     if index.record.data.canaries:
-        yield "Canary", "An invented text that is put into a twin’s training to see how much of it comes out again."
+        yield "Canary", "A text made for the audit that is put into a twin’s training to see how much of it comes out."
     if any(is_private(arm) for arm in index.record.arms) or any(m.unit == "epsilon" for m in index.record.metrics):
         yield (
             "Differential privacy, ε, δ",

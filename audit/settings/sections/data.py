@@ -58,20 +58,24 @@ class Source(Strict):
 class Canaries(Strict):
     """Canaries to plant in the twins, each by a fair coin of its own."""
 
-    kind: Literal["random", "secret", "mislabelled"]
-    """Random words, a templated secret, or a training-like text with a wrong label."""
+    kind: Literal["random", "secret", "mislabelled", "in_distribution", "random_suffix"]
+    """Random words; a templated secret; a training-like text with a wrong label; two halves of training texts in one;
+    the beginning of a training text with random words after it."""
     count: Positive
     """How many are made; about half of them are planted."""
     repetitions: Positive = 1
     """How often a planted one stands in the training data; bounds on epsilon use those planted once."""
     template: str | None = None
     """For "secret": the text around it, such as "the card of the customer is {secret}"."""
+    templates: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """For "secret", instead of template: several texts, each around an even part of the secrets."""
     secret: Literal["digits", "card", "phone", "key"] = "digits"
     """For "secret": what is drawn. Cards pass the Luhn check and use a test prefix."""
     digits: Annotated[int, Field(ge=2, le=32)] = 8
     """For "secret: digits": how many."""
     references: Positive = 1000
-    """For "secret": how many never-planted secrets of the same form the rank is taken among."""
+    """For "secret", with each template, "in_distribution" and "random_suffix": how many never-planted ones of the same
+    form the rank is taken among."""
 
 
 class NearDuplicates(Strict):
