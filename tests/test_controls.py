@@ -128,7 +128,7 @@ def test_with_few_canaries_the_claim_could_not_have_been_refuted_and_the_page_sa
     record, _ = audited(*FEW)
     (control,) = battery(Index(record)).controls
     assert control.word == "Could not be found"
-    assert re.search(r"\d+ canaries could, if all guesses were right", " ".join(control.said))
+    assert re.search(r"by \d+ canaries if all guesses were right", " ".join(control.said))
     assert "no_noise could not have been found on these data" in battery(Index(record)).answer[0]
 
 
