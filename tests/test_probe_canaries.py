@@ -256,29 +256,29 @@ def test_a_claim_that_promises_nothing_has_no_curve():
 
 def test_the_canaries_a_claim_needs_just_refute_it():
     claim, probe = PrivacyClaim(epsilon=2.0, delta=1e-5), Canaries()
-    needed = probe.canaries_needed(claim)
+    needed = {name: said.if_all_right for name, said in probe.canaries_sufficing(claim).items()}
     for m, outcome in (
-        (needed.for_any_mechanism, "refuted"),
-        (needed.for_any_mechanism - 4, "could not have been refuted"),
+        (needed[claimed.OF_EPSILON], "refuted"),
+        (needed[claimed.OF_EPSILON] - 4, "could not have been refuted"),
     ):
         some = guessed(m, probe.guesses(m), probe.guesses(m))
         assert check(found(some, probe, facts(claim=claim))).outcome == outcome
-    assert needed.for_its_curve < needed.for_any_mechanism
+    assert needed[claimed.OF_MECHANISM] < needed[claimed.OF_EPSILON]
 
 
 def test_a_claim_that_is_out_of_reach_says_how_many_canaries_could_reach_it():
     said = check(found(guessed(200, 50, 50), known=claiming(4.0))).evidence
-    all_right, realistic = (Canaries().canaries_needed(claiming(4.0).claim, right=r) for r in (1.0, 0.95))
-    assert realistic.for_any_mechanism is None  # 95 % right is within what epsilon 4 allows: e⁴ / (1 + e⁴) = 0.98
+    needed = Canaries().canaries_sufficing(claiming(4.0).claim)[claimed.OF_EPSILON]
+    assert needed.if_realistic is None  # 95 % right is within what epsilon 4 allows: e⁴ / (1 + e⁴) = 0.98
     assert said.endswith(
-        f"; it could be refuted with a guess share of 0.25 by {all_right.for_any_mechanism} canaries if all guesses "
+        f"; it could be refuted with a guess share of 0.25 by {needed.if_all_right} canaries if all guesses "
         "were right, by no number if 95 % were"
     )
 
 
 def test_a_weaker_claim_says_also_how_many_canaries_a_realistic_leak_takes():
     said = Canaries().canaries_sufficing(PrivacyClaim(epsilon=2.0, delta=1e-5))["claimed epsilon"]
-    assert said.if_realistic == Canaries().canaries_needed(claiming(2.0).claim, right=0.95).for_any_mechanism
+    assert (said.if_all_right, said.if_realistic) == (92, 476)
     assert said.words.endswith(f"by {said.if_realistic:,}, 4 times in 5, if 95 % were")
 
 
@@ -294,18 +294,19 @@ def test_where_a_share_of_guesses_refutes_nothing_one_is_named_that_could():
 
 
 def test_deltas_of_many_canaries_may_put_a_claim_out_of_reach_for_good():
-    needed = Canaries().canaries_needed(PrivacyClaim(epsilon=8.0, delta=1e-5))
-    assert needed.for_any_mechanism is None
-    assert needed.for_its_curve == pytest.approx(1093, abs=2)
+    needed = Canaries().canaries_sufficing(PrivacyClaim(epsilon=8.0, delta=1e-5))
+    assert needed[claimed.OF_EPSILON].if_all_right is None
+    assert needed[claimed.OF_MECHANISM].if_all_right == pytest.approx(1093, abs=2)
     said = check(found(guessed(200, 50, 50), known=claiming(8.0))).evidence
     assert "with a guess share of 0.25 by no number of canaries up to 100,000" in said
 
 
 def test_weaker_leaks_need_more_canaries():
     claim = PrivacyClaim(epsilon=1.0, delta=1e-5)
-    needed = [Canaries().canaries_needed(claim, right=right).for_any_mechanism for right in (1.0, 0.95, 0.9, 0.8)]
-    assert needed == sorted(needed)
-    assert Canaries().canaries_needed(claim, right=0.7).for_any_mechanism is None  # below e / (1 + e) = 0.73
+    by_right = [Canaries().canaries_sufficing(claim, right=r)[claimed.OF_EPSILON] for r in (0.95, 0.9, 0.8, 0.7)]
+    needed = [by_right[0].if_all_right, *(said.if_realistic for said in by_right)]
+    assert needed[:4] == sorted(needed[:4])
+    assert needed[4] is None  # below e / (1 + e) = 0.73
 
 
 # Bounds that assume more, and evidence

@@ -13,8 +13,8 @@ from typing import Any
 from audit.judging.pages import read
 from audit.refusal import Damaged, Incomparable, Refused
 from audit.store import RunFolder, read_json
-from probes.privacy.ladder import NAME
-from probes.privacy.nights import Guessed, Night, bounds_of, together
+from probes.privacy.ladder import ANY_MECHANISM, NAME
+from probes.privacy.nights import CLOPPER_PEARSON, JOINT_BETA, Guessed, Night, bounds_of, together
 from probes.results import Check, Series
 from reports.parts.nights import ArmBounds, ArmNights, Nights
 from reports.record import AuditRecord, load_record, load_run
@@ -135,10 +135,9 @@ def plain(nights: Nights) -> dict[str, Any]:
 
 
 _ASSUMING = {
-    "lower bound, any mechanism (SNJ)": "assuming nothing of the mechanism",
-    "independent canaries (Clopper–Pearson)": "if canaries leak independently of each other, which those of one "
-    "training do not",
-    "independent canaries (joint Beta)": "if so and before looking no rate is likelier than another (Jeffreys): an "
+    ANY_MECHANISM: "assuming nothing of the mechanism",
+    CLOPPER_PEARSON: "if canaries leak independently of each other, which those of one training do not",
+    JOINT_BETA: "if so and before looking no rate is likelier than another (Jeffreys): an "
     "interval and no test, above 0 even where nothing leaks",
 }
 """What a bound of all nights assumes, by its label; other rows of the series are no bounds."""

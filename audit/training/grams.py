@@ -52,8 +52,7 @@ def reach(one: Gram, other: Gram) -> Tensor:
     """How long the gradient could be, if nothing in it cancelled: Σ_t ‖g_t‖ ‖x_t‖, shape (B,)."""
     total = one[0].new_zeros(len(one[0]))
     for a, b in zip(one, other, strict=True):
-        squares = (_diagonal(a) * _diagonal(b)).clamp_(min=0.0)
-        total += squares.sqrt_().sum(dim=1)
+        total += (_diagonal(a) * _diagonal(b)).sqrt_().sum(dim=1)
     return total
 
 

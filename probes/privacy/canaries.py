@@ -183,24 +183,21 @@ class Canaries:
         yield from _extrapolated(rows, rng.spawn(1)[0], level)
         yield from _repeated(rows)
 
-    def canaries_needed(self, claim: PrivacyClaim, *, right: float = 1.0, level: float = 0.95) -> claimed.Needed:
-        """The fewest canaries planted at most once with which this probe refutes a claim.
+    def canaries_sufficing(
+        self, claim: PrivacyClaim, *, right: float = claimed.REALISTIC, level: float = 0.95
+    ) -> Mapping[str, claimed.Sufficing]:
+        """With how many canaries this probe refutes a claim, by the name of the verdict.
 
         Args:
             claim: The claim.
-            right: Probability that a guess is right in the leak that is to be seen; 1 asks with how many canaries the
-                claim could be refuted at all.
+            right: Probability that a guess is right in a leak that is not perfect.
             level: Confidence level of the refutation.
         """
-        return claimed.canaries_needed(claim, guesses=self.guesses, right=right, level=level)
-
-    def canaries_sufficing(self, claim: PrivacyClaim, *, level: float = 0.95) -> Mapping[str, claimed.Sufficing]:
-        """With how many canaries this probe refutes a claim if all guesses were right and if most were, by verdict."""
 
         def guesses(share: float) -> claimed.Guesses:
             return replace(self, guess_share=share).guesses
 
-        return claimed.sufficing(claim, share=self.guess_share, guesses=guesses, level=level)
+        return claimed.sufficing(claim, share=self.guess_share, guesses=guesses, right=right, level=level)
 
     def rule(self, facts: Facts, canaries: int) -> str:
         """What is fixed before any coin is looked at, in words: score, sign, and number of guesses.

@@ -17,8 +17,7 @@ from probes.results import Check, Estimate, NotMeasured, Null, Outcome
 from probes.stats.curve_audit import mmc_fewest_right_guesses, mmc_rejects, mmc_tails
 from probes.stats.epsilon import fewest_right_guesses, snj_p_value, snj_tails
 from probes.stats.evalues import largest_log_e_value, log_e_value, refuting_wealth
-from probes.stats.power import MOST_CANARIES
-from probes.stats.power import canaries_needed as fewest_canaries
+from probes.stats.power import MOST_CANARIES, canaries_needed
 from probes.stats.tradeoff import TradeOff, dp_sgd_curve, dp_sgd_epsilon, gdp_curve, gdp_mu
 
 LARGEST_EPSILON = 100.0
@@ -149,19 +148,6 @@ def evidence_value(game: Game, found: Evidence) -> Estimate:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needed:
-    """How many canaries a claim takes to be refuted; None where no number up to `MOST_CANARIES` does.
-
-    Attributes:
-        for_any_mechanism: By the bound that gates judge.
-        for_its_curve: By the test of the claimed mechanism.
-    """
-
-    for_any_mechanism: int | None
-    for_its_curve: int | None
-
-
 Guesses = Callable[[int], int]
 """How many of some canaries are guessed, such as `Canaries.guesses`."""
 
@@ -169,27 +155,10 @@ _Test = Callable[[int, int, int], bool]
 """Whether v right of r guesses among m canaries refute a claim, by (m, r, v)."""
 
 REALISTIC = 0.95
-"""Share of right guesses in a leak that is strong, and not perfect."""
+"""Share of right guesses in a leak that is strong, and not perfect: what is asked for beside all of them."""
 
 OTHER_SHARES = (0.5, 1.0)
 """Shares of canaries to guess that are tried where the configured one refutes with no number of canaries."""
-
-
-def canaries_needed(claim: PrivacyClaim, *, guesses: Guesses, right: float = 1.0, level: float = 0.95) -> Needed:
-    """The fewest canaries planted at most once with which an audit refutes a claim.
-
-    Args:
-        claim: The claim.
-        guesses: How many of some canaries are guessed.
-        right: Probability that a guess is right in the leak that is to be seen, which refutes the claim 4 times in 5;
-            1 asks with how many canaries it could be refuted at all.
-        level: Confidence level of the refutation.
-    """
-    found = {
-        name: None if test is None else fewest_canaries(test, guesses=guesses, right=right)
-        for name, test in _tests(claim, level).items()
-    }
-    return Needed(for_any_mechanism=found[OF_EPSILON], for_its_curve=found[OF_MECHANISM])
 
 
 def _tests(claim: PrivacyClaim, level: float) -> dict[str, _Test | None]:
@@ -210,14 +179,15 @@ class Sufficing:
     Attributes:
         share: The share of canaries that are guessed.
         if_all_right: The fewest with which the claim could be refuted at all.
-        if_realistic: The fewest with which a leak refutes it 4 times in 5 whose guesses are right at a rate of
-            `REALISTIC`.
+        right: Probability that a guess is right in a leak that is not perfect.
+        if_realistic: The fewest with which such a leak refutes it 4 times in 5.
         other_share: Where `if_all_right` is None, the first of `OTHER_SHARES` that could refute it; None where none.
         with_other_share: The fewest with that share, if all guesses were right.
     """
 
     share: float
     if_all_right: int | None
+    right: float
     if_realistic: int | None
     other_share: float | None = None
     with_other_share: int | None = None
@@ -230,7 +200,7 @@ class Sufficing:
             realistic = "no number" if self.if_realistic is None else f"{self.if_realistic:,}, 4 times in 5,"
             return (
                 f"{at} by {self.if_all_right:,} canaries if all guesses were right, "
-                f"by {realistic} if {100 * REALISTIC:g} % were"
+                f"by {realistic} if {100 * self.right:g} % were"
             )
         none = f"{at} by no number of canaries up to {MOST_CANARIES:,}"
         if self.with_other_share is None:
@@ -239,7 +209,12 @@ class Sufficing:
 
 
 def sufficing(
-    claim: PrivacyClaim, *, share: float, guesses: Callable[[float], Guesses], level: float = 0.95
+    claim: PrivacyClaim,
+    *,
+    share: float,
+    guesses: Callable[[float], Guesses],
+    right: float = REALISTIC,
+    level: float = 0.95,
 ) -> dict[str, Sufficing]:
     """How many canaries would do, by the name of the verdict; a claim without a curve has no verdict on its mechanism.
 
@@ -247,25 +222,25 @@ def sufficing(
         claim: The claim.
         share: The share of canaries that are guessed.
         guesses: How many of some canaries are guessed, by such a share.
+        right: Probability that a guess is right in a leak that is not perfect.
         level: Confidence level of the refutation.
     """
     tests = _tests(claim, level).items()
-    return {name: _sufficing(test, share, guesses) for name, test in tests if test is not None}
+    return {name: _sufficing(test, share, guesses, right) for name, test in tests if test is not None}
 
 
-def _sufficing(test: _Test, share: float, guesses: Callable[[float], Guesses]) -> Sufficing:
-    needed = partial(fewest_canaries, test)
+def _sufficing(test: _Test, share: float, guesses: Callable[[float], Guesses], right: float) -> Sufficing:
+    needed = partial(canaries_needed, test)
     all_right = needed(guesses=guesses(share))
     if all_right is not None:
-        realistic = needed(guesses=guesses(share), right=REALISTIC)
-        return Sufficing(share=share, if_all_right=all_right, if_realistic=realistic)
+        some_right = needed(guesses=guesses(share), right=right)
+        return Sufficing(share=share, if_all_right=all_right, right=right, if_realistic=some_right)
+    none = Sufficing(share=share, if_all_right=None, right=right, if_realistic=None)
     for other in OTHER_SHARES:
         enough = None if other <= share else needed(guesses=guesses(other))
         if enough is not None:
-            return Sufficing(
-                share=share, if_all_right=None, if_realistic=None, other_share=other, with_other_share=enough
-            )
-    return Sufficing(share=share, if_all_right=None, if_realistic=None)
+            return replace(none, other_share=other, with_other_share=enough)
+    return none
 
 
 def with_needed(check: Check, needed: Sufficing) -> Check:

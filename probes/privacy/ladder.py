@@ -9,6 +9,9 @@ from probes.results import Estimate, Series
 
 NAME = "epsilon"
 
+ANY_MECHANISM = "lower bound, any mechanism (SNJ)"
+"""Label of the bound that gates judge."""
+
 Row = tuple[str, str, float | None, float | None, float]
 """Label, kind, low, high and value."""
 
@@ -52,7 +55,7 @@ def _claimed(claim: PrivacyClaim | None) -> Iterator[Row]:
 
 def _found(game: Game) -> Iterator[Row]:
     labels = (
-        "lower bound, any mechanism (SNJ)",
+        ANY_MECHANISM,
         "lower bound, Gaussian noise (MMC)",
         "if canaries were independent (OS)",
     )

@@ -16,7 +16,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Self, TypeVar
 
-from probes.privacy.ladder import Row
+from probes.privacy.ladder import ANY_MECHANISM, Row
 from probes.results import Check, Estimate, Outcome, Series
 from probes.stats.epsilon import largest_refutable, snj_lower_bound
 from probes.stats.evalues import log_wealth, refuting_wealth
@@ -24,6 +24,9 @@ from probes.stats.two_sample import Accusations, clopper_pearson_epsilon, joint_
 
 Notes = Mapping[str, float | str | None]
 AnyNight = TypeVar("AnyNight", bound="Guessed")
+
+CLOPPER_PEARSON = "independent canaries (Clopper–Pearson)"
+JOINT_BETA = "independent canaries (joint Beta)"
 
 FEWEST_FOR_RATES = 2
 """Nights from which the two-sample intervals are shown: within one they would be taken for more than they are."""
@@ -173,7 +176,7 @@ def bounds_of(nights: Sequence[Guessed], *, level: float = 0.95) -> Series:
     assert isinstance(bound, Estimate), "a night has a guess"
     rows: list[Row] = [
         *([] if claim is None else [("claimed", "claim", None, claim, claim)]),
-        ("lower bound, any mechanism (SNJ)", "bound", bound.value, ceiling, bound.value),
+        (ANY_MECHANISM, "bound", bound.value, ceiling, bound.value),
         *(_of_rates(nights, delta, level) if len(nights) >= FEWEST_FOR_RATES else ()),
         ("largest that could have been refuted", "reach", None, None, ceiling),
     ]
@@ -195,11 +198,11 @@ def _of_rates(nights: Sequence[Guessed], delta: float, level: float) -> Iterator
     accused = reduce(add, (night.accused for night in nights))
     for label, kind, value in (
         (
-            "independent canaries (Clopper–Pearson)",
+            CLOPPER_PEARSON,
             "assuming",
             clopper_pearson_epsilon(accused, delta=delta, level=level),
         ),
-        ("independent canaries (joint Beta)", "estimate", joint_beta_epsilon(accused, delta=delta, level=level)),
+        (JOINT_BETA, "estimate", joint_beta_epsilon(accused, delta=delta, level=level)),
     ):
         if isinstance(value, Estimate):
             yield label, kind, value.low, value.high, value.value
