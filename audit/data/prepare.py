@@ -58,13 +58,14 @@ def prepare(
     named = _split(config, named)
     units = _units(named[TRAIN])
     train, pool = _with_coins(config, named[TRAIN], units)
-    specs = config.data.canaries or ((DEFAULT,) if canaries_wanted else ())
-    core = train.take(~train["in_pool"])
-    known = (text for rows in (*named.values(), *domains.values()) for text in rows["text"])
     canaries, references = make_canaries(
-        specs, core, classes=len(classes), seed=config.seeds.coins, salt=salt, known=known
+        config.data.canaries or ((DEFAULT,) if canaries_wanted else ()),
+        train.take(~train["in_pool"]),
+        classes=len(classes),
+        seed=config.seeds.coins,
+        salt=salt,
+        known=(text for rows in (*named.values(), *domains.values()) for text in rows["text"]),
     )
-    readings = [part.reading for part in parts.values()]
     held = {name: named[name] for name in HELD_OUT}
     quality = data_quality(
         train=train,
@@ -72,10 +73,8 @@ def prepare(
         domains=domains,
         canaries=canaries,
         groups=config.data.groups,
-        read=sum(reading.read for reading in readings),
-        bad=sum((reading.bad for reading in readings), Counter[str]()),
         notes=(*_notes(parts, items, named), *_heaviest(units)),
-        **held,
+        **(held | _counts(parts)),
     )
     held, domains = _by_unit(held, domains)
     return Splits(
@@ -90,6 +89,13 @@ def prepare(
         commitment=commitment(salt, pool, canaries),
         **held,
     )
+
+
+def _counts(parts: Mapping[str, Part]) -> dict[str, Any]:
+    """How many records were read, and how many were bad, by reason."""
+    readings = [part.reading for part in parts.values()]
+    bad = sum((reading.bad for reading in readings), Counter[str]())
+    return {"read": sum(reading.read for reading in readings), "bad": bad}
 
 
 def _items(config: AuditConfig, parts: Mapping[str, Part], classes: Sequence[str], salt: str) -> dict[str, Items]:
