@@ -17,7 +17,6 @@ from audit.exits import BLOCKED, INCOMPLETE, INCONCLUSIVE, INTEGRITY, INTERRUPTE
 from audit.shadows import shadow
 
 if TYPE_CHECKING:
-    from audit.running.order import Order
     from audit.store import RunFolder
     from reports.record import Judgement
 
@@ -182,12 +181,12 @@ def validate(config: Path, changes: tuple[str, ...], as_json: bool) -> None:
 @sentences
 def plan(config: Path, changes: tuple[str, ...], runs: Path, as_json: bool, quiet: bool) -> None:
     """Show the units of work, what is already done, the estimated time, and which gates can pass at all."""
+    from audit.opening import opened, ordered
     from audit.planning.forecast import forecast
     from audit.progress import shown
 
-    order = _ordered(config, changes, runs, quiet=quiet)
     with shown(quiet=quiet) as observer:
-        found = forecast(order, observer)
+        found = forecast(ordered(opened(config, changes), runs, say=observer.say), observer)
     if as_json:
         out(found.plain())
     else:
@@ -213,25 +212,13 @@ def run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, a
     sys.exit(INCOMPLETE if errors else OK)
 
 
-def _ordered(
-    config: Path, changes: tuple[str, ...], runs: Path, *, fresh_coins: bool = False, quiet: bool = False
-) -> "Order":
-    from audit.commits import fix
-    from audit.opening import opened, ordered
-
-    found = opened(config, changes)
-    commit = fix(found.loaded, runs)
-    if commit is not None and not quiet:
-        say(commit)
-    return ordered(found, runs, fresh_coins=fresh_coins)
-
-
 def _run(config: Path, changes: tuple[str, ...], runs: Path, fresh_coins: bool, quiet: bool) -> "tuple[RunFolder, int]":
     from audit.judging import judge as judging
-    from audit.progress import shown
+    from audit.opening import opened, ordered
+    from audit.progress import Lines, shown
     from audit.running import execute
 
-    order = _ordered(config, changes, runs, fresh_coins=fresh_coins, quiet=quiet)
+    order = ordered(opened(config, changes), runs, fresh_coins=fresh_coins, say=Lines(quiet).say)
     before = judging.basis(order.folder)
     try:
         with shown(quiet=quiet) as observer:

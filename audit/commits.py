@@ -4,6 +4,7 @@ A branch moves, so what was found is kept with the runs: the next run of the con
 record tells its commit as if it had been written.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,39 +22,33 @@ _UNREACHED = "the hub is not reached, and no copy of the model lies on this mach
 _NO_MODEL = "has no config.json, so it is no model of transformers; give another"
 
 
-def fixed(loaded: Loaded, runs: Path) -> Loaded:
-    """The same config with the commit that the runs in a folder go by, where it names none."""
-    name = _without_commit(loaded.config.model)
-    commit = None if name is None else _kept(runs).get(name)
-    if commit is None:
-        return loaded
-    config, as_written = (_at(c, commit) for c in (loaded.config, loaded.as_written))
-    return replace(loaded, config=config, as_written=as_written)
-
-
-def fix(loaded: Loaded, runs: Path) -> str | None:
-    """Find the commit that a config leaves open, and keep it with the runs.
+def at_commit(loaded: Loaded, runs: Path, say: Callable[[str], None] = lambda words: None) -> Loaded:
+    """The same config with a commit where it leaves that of a model on the hub open.
 
     Args:
         loaded: The config.
-        runs: Folder of all runs.
-
-    Returns:
-        What was found, in a sentence; None where there was nothing to be found.
+        runs: Folder of all runs, with which the commit is kept.
+        say: Told in a sentence what was found, where this is the first use.
 
     Raises:
         ConfigError: There is no such model, or the hub is not reached.
+        Refused: What is kept with the runs cannot be read.
     """
     name = _without_commit(loaded.config.model)
-    kept = {} if name is None else _kept(runs)
-    if name is None or name in kept:
-        return None
-    try:
-        commit = _newest(name)
-    except Refused as error:
-        raise ConfigError([loaded.lines.mistake(("model", "name"), f"{name}: {error}")]) from error
-    write_json(private_folder(runs) / _FILE, {**kept, name: commit})
-    return f"{name}: taken at commit {commit}, the newest; runs in {runs} keep to it (model.revision: for another)"
+    if name is None:
+        return loaded
+    kept = _kept(runs / _FILE)
+    if name not in kept:
+        try:
+            kept[name] = _newest(name)
+        except Refused as error:
+            raise ConfigError([loaded.lines.mistake(("model", "name"), f"{name}: {error}")]) from error
+        write_json(private_folder(runs) / _FILE, kept)
+        say(
+            f"{name}: taken at commit {kept[name]}, the newest; runs in {runs} keep to it (model.revision: for another)"
+        )
+    config, as_written = (_at(c, kept[name]) for c in (loaded.config, loaded.as_written))
+    return replace(loaded, config=config, as_written=as_written)
 
 
 def _without_commit(model: Model) -> str | None:
@@ -62,9 +57,18 @@ def _without_commit(model: Model) -> str | None:
     return model.name if is_on_hub and model.revision is None else None
 
 
-def _kept(runs: Path) -> dict[str, str]:
-    path = runs / _FILE
-    return dict(read_json(path)) if path.is_file() else {}
+def _kept(path: Path) -> dict[str, str]:
+    """Commits by the names of models.
+
+    Raises:
+        Refused: The file was changed by hand.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return {str(name): str(commit) for name, commit in read_json(path).items()}
+    except (ValueError, AttributeError) as error:
+        raise Refused(f"{path}: damaged; remove it, and the next run takes the newest commits again") from error
 
 
 def _at(config: AuditConfig, commit: str) -> AuditConfig:

@@ -9,7 +9,19 @@ from audit.exits import BUG, INTEGRITY, INTERRUPTED, NOT_COMPARABLE, USAGE, Ende
 from audit.refusal import Damaged, Incomparable, Refused
 from audit.settings.mistakes import ConfigError
 
-_MODELS = frozenset({"torch", "transformers", "opacus", "peft", "safetensors", "tokenizers", "datasets", "datasketch"})
+_MODELS = frozenset(
+    {
+        "torch",
+        "transformers",
+        "opacus",
+        "peft",
+        "safetensors",
+        "tokenizers",
+        "datasets",
+        "datasketch",
+        "huggingface_hub",
+    }
+)
 _OF_THE_MACHINE = frozenset({errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 """Rights and full disks: nothing that we could have done otherwise."""
 

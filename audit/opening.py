@@ -2,12 +2,12 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.commits import fixed
+from audit.commits import at_commit
 from audit.planning.outline import why_not
 from audit.planning.plan import Plan, make_plan
 from audit.refusal import Damaged
@@ -61,13 +61,19 @@ def _known_probes(loaded: Loaded) -> dict[str, type[Probe]]:
     return known
 
 
-def ordered(opened: Opened, runs: Path, *, fresh_coins: bool = False) -> Order:
+def ordered(
+    opened: Opened, runs: Path, *, fresh_coins: bool = False, say: Callable[[str], None] = lambda words: None
+) -> Order:
     """An order for an opened config: the run's folder is named by title, config and counter.
 
     The same config goes on in the same folder; fresh coins take the next number. Gates are no part of the
-    name: changing them changes no number. A model on the hub is at the commit that the runs go by.
+    name: changing them changes no number. A model on the hub is at the commit that the
+    runs go by; `say` is told where it was found just now.
+
+    Raises:
+        ConfigError: The model on the hub is not there, or not reached.
     """
-    config = loaded_title(fixed(opened.loaded, runs))
+    config = loaded_title(at_commit(opened.loaded, runs, say))
     shared = config.as_written.model_dump(mode="json", exclude={"gates"})
     stem = f"{slug(config.config.title or '')}-{digest(shared)[:8]}"
     folder = (

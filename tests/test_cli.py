@@ -241,9 +241,10 @@ def test_what_nobody_expected_is_a_bug_of_ours_with_its_trace(monkeypatch, confi
     assert document(result) == {"exit": 1, "error": "this is a bug in finetune-audit, no mistake of yours: KeyError"}
 
 
-def test_a_light_installation_says_what_to_install(monkeypatch, config):
-    fails_with(monkeypatch, ModuleNotFoundError("No module named 'torch'", name="torch"))
-    refused(audit("run", config), "torch is not installed; to train and to ask, install 'finetune-audit[models]'")
+@pytest.mark.parametrize("name", ["torch", "huggingface_hub"])
+def test_a_light_installation_says_what_to_install(monkeypatch, config, name):
+    fails_with(monkeypatch, ModuleNotFoundError(f"No module named '{name}'", name=name))
+    refused(audit("run", config), f"{name} is not installed; to train and to ask, install 'finetune-audit[models]'")
 
 
 def test_a_full_disk_is_no_bug(monkeypatch, config):

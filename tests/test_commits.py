@@ -66,6 +66,14 @@ def test_a_commit_in_the_config_goes_before_the_one_that_the_runs_keep(folder):
     assert json.loads(planned.stdout)["run"] != json.loads(kept.stdout)["run"]
 
 
+def test_what_is_kept_and_was_damaged_is_named(folder):
+    (folder / "runs").mkdir()
+    (folder / "runs" / "commits.json").write_text("[")
+    ended = audit(folder, "run", "two.yaml")
+    assert ended.returncode == 2
+    assert ended.stderr == "runs/commits.json: damaged; remove it, and the next run takes the newest commits again\n"
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
