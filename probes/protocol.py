@@ -381,6 +381,9 @@ class Ask:
 class Probe(Protocol):
     """A question with its arithmetic. `statistics` and `summarize` are optional; one of them must be there.
 
+    A probe of twins may have two more parameters, which the plan reads: `references`, how many reference models are
+    trained for it, and `seeds`, how many trainings of the twin it asks, the twin itself included.
+
     Attributes:
         name: Unique among probes; metrics are addressed as "name.metric".
         version: Raised whenever the same model would get other numbers.
