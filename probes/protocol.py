@@ -119,13 +119,22 @@ class Rows(Mapping[str, Array]):
 
 def _from_arrow(kind: pa.DataType, column: pa.ChunkedArray) -> Array:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        ragged = np.empty(len(column), dtype=object)
-        for i, value in enumerate(column):
-            ragged[i] = None if not value.is_valid else np.asarray(value.values)
-        return ragged
+        return _ragged(column)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or column.null_count:
         return np.array(column.to_pylist(), dtype=object)
     return np.asarray(column.to_numpy())
+
+
+def _ragged(column: pa.ChunkedArray) -> Array:
+    """Lists as arrays: parts of one array a chunk, for an array of its own weighs more than some tokens' scores."""
+    ragged = np.empty(len(column), dtype=object)
+    row = 0
+    for chunk in column.chunks:
+        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        for i in range(len(chunk)):
+            ragged[row] = values[ends[i] : ends[i + 1]] if chunk.null_count == 0 or chunk[i].is_valid else None
+            row += 1
+    return ragged
 
 
 def _array(values: Any) -> Array:
