@@ -172,10 +172,10 @@ def test_noise_of_another_size_than_accounted_fails():
 def test_trials_that_came_before_are_composed():
     assert lines(trials=0)["prior trials"].outcome == "pass"
     found = lines(trials=3)
-    assert found["prior trials"].outcome == "not checked", "the headline is less than what all of them keep"
+    assert found["prior trials"].outcome == "pass", "they are declared, and what all keep together is told"
     together = f"all 4 keep epsilon {composed_epsilon([(0.7, 0.02, 2000)], 1e-6):.4g} at delta 1e-06 by PLD"
     assert found["prior trials"].evidence == (
-        "3 trainings on these data came before, as declared; the stated epsilon is this training's alone: were they "
+        "3 trainings on these data came before, as declared; the stated epsilon is this training's alone; were they "
         f"like it, {together}"
     )
     assert f"with 3 trainings that came before, were they like it, {together}" in found["what epsilon covers"].evidence

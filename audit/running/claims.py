@@ -240,7 +240,7 @@ def _trials(arm: ArmPlan, kept: PrivacyRecord) -> Check:
     words = f"{_counted(trials)} on these data came before, as declared; the stated epsilon is this training's alone"
     if kept.epsilon is None:
         return _open(name, f"{words}, and what they keep together cannot be told")
-    return _open(name, f"{words}: were they like it, {_composed([kept] * (trials + 1))}")
+    return _holds(name, True, f"{words}; were they like it, {_composed([kept] * (trials + 1))}")
 
 
 def _counted(trainings: int) -> str:
