@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import subprocess
@@ -16,14 +17,18 @@ from audit.refusal import Incomparable, Refused
 from audit.store import RunFolder
 from probes.privacy import claimed, ladder
 from probes.privacy.guessing import play
-from probes.privacy.nights import Guessed, Night, bounds_of, together
+from probes.privacy.ladder import ANY_MECHANISM, GAUSSIAN
+from probes.privacy.nights import CLOPPER_PEARSON, JOINT_BETA, Guessed, Night, bounds_of, together
 from probes.protocol import PrivacyClaim
 from probes.results import Check, Series
-from probes.stats.epsilon import snj_lower_bound
+from probes.stats.curve_audit import mmc_lower_bound
+from probes.stats.epsilon import largest_refutable, snj_lower_bound
 from probes.stats.evalues import log_wealth
+from reports.figures.bounds import EACH_NIGHT
 from reports.figures.captions import heading
 from reports.figures.charts import can_draw
 from reports.figures.looks import Side
+from reports.nights import render_nights
 from reports.record import ArmSeries, dumps
 
 CLAIM = PrivacyClaim(epsilon=1.0, delta=1e-5)
@@ -105,11 +110,27 @@ def test_the_bound_of_all_nights_is_that_of_all_their_guesses():
     rows = dict(zip(side.columns["label"], zip(side.columns["low"], side.columns["high"], strict=True), strict=True))
     right = sum(one.right for one in nights)
     assert rows["lower bound, any mechanism (SNJ)"][0] == snj_lower_bound(1000, 250, right, delta=1e-5).value
-    low, high = rows["independent canaries (joint Beta)"]
-    assert 0 < rows["independent canaries (Clopper–Pearson)"][0] < low < high
+    assert rows["lower bound, Gaussian noise (MMC)"][0] == mmc_lower_bound(1000, 250, right, delta=1e-5).value
+    low, high = rows["if independent (joint Beta)"]
+    assert 0 < rows["if independent (Clopper–Pearson)"][0] < low < high
     drawn = Side(name="dp", look="private", series=side)
     assert can_draw(drawn)
     assert "claim of 1.00" in heading("epsilon", [drawn], [None])
+
+
+def test_each_nights_own_bound_stands_beside_those_of_all():
+    nights = [night(seed, 1.6) for seed in range(3)]
+    columns = curve(nights, "epsilon").columns
+    rows = zip(*(columns[name] for name in ("label", "kind", "low")), strict=True)
+    assert {label: low for label, kind, low in rows if kind == "night"} == {
+        one.name: snj_lower_bound(200, 50, one.right, delta=1e-5).value for one in nights
+    }
+
+
+def test_a_claim_is_called_what_its_nights_call_it_where_they_agree():
+    nights = [replace(night(seed, 0.0), basis="accounted (PRV)") for seed in range(2)]
+    assert bounds_of(nights).columns["label"][0] == "accounted (PRV)"
+    assert bounds_of([nights[0], night(5, 0.0)]).columns["label"][0] == "claimed"
 
 
 def test_within_one_night_rates_are_not_taken_for_independent():
@@ -280,10 +301,14 @@ def test_a_false_claim_that_no_night_refutes_is_refuted_by_the_series(tmp_path):
         assert bounds["holds_for"].endswith("for a number of nights that was fixed beforehand")
         assert [one["label"][:20] for one in bounds["epsilon"]] == [
             "lower bound, any mec",
-            *["independent canaries"] * 2,
+            "lower bound, Gaussia",
+            "if independent (Clop",
+            "if independent (join",
         ]
-        assert [one["high"] is None for one in bounds["epsilon"]] == [True, True, False]
+        assert [one["high"] is None for one in bounds["epsilon"]] == [True, True, True, False]
         assert all(one["assuming"] for one in bounds["epsilon"])
+        assert bounds["largest_refutable"] == largest_refutable(2400, 600, delta=1e-5)
+        assert [one["night"] for one in bounds["nights"]] == [f"demo-{seed}" for seed in range(12)]
     assert 'data-verdict="blocked"' in page.read_text("utf-8")
 
 
@@ -300,13 +325,55 @@ def test_a_clean_series_is_not_refuted_and_its_page_fetches_nothing(tmp_path):
     assert set(told) == {"dp-twin", "standard-twin"}
     for line in told.values():
         assert "assuming nothing of the mechanism; at least" in line
+        assert "if the noise is Gaussian; at least" in line
         assert "if canaries leak independently of each other" in line
-    html = (tmp_path / "nights.html").read_text("utf-8")
-    assert html.count("<figure>") == html.count('<svg class="fig"') == 1
-    assert "6 nights did not refute the claim" in html
-    assert "e-value 1/0.05" in html
-    assert not re.findall(r"(?:src|href)=\"(?!#)", html)
-    assert not re.findall("<script|https?://(?!www.w3.org)", html)
+        assert line.endswith("the largest that they could have refuted whatever the mechanism is 4.57")
+    page = (tmp_path / "nights.html").read_text("utf-8")
+    assert page.count("<figure>") == page.count('<svg class="fig"') == 3  # two of the claim, one of the arm without
+    assert "6 nights did not refute the claim" in page
+    assert "e-value 1/0.05" in page
+    assert not re.findall(r"(?:src|href)=\"(?!#)", page)
+    assert not re.findall("<script|https?://(?!www.w3.org)", page)
+
+
+def page_of(root) -> str:
+    return html.unescape(re.sub(r"\s+", " ", render_nights(over_nights(root)).replace("\N{NO-BREAK SPACE}", " ")))
+
+
+def test_the_page_draws_claim_bounds_and_reach_on_one_axis_and_each_night_as_a_tick(tmp_path):
+    for seed in range(12):
+        written(tmp_path, seed, 0.8, started=f"2026-01-{seed + 1:02d}T00:00:00+00:00")
+    page = page_of(tmp_path)
+    assert "Figure 2. The claim of 1.00 at δ = 10⁻⁵ is refuted by the evidence of all nights together." in page
+    claimed, unclaimed = (page[page.index(f'id="f{n}-t"') : page.index(f"Numbers of figure {n}")] for n in (2, 3))
+    for figure in (claimed, unclaimed):
+        for words in (ANY_MECHANISM, GAUSSIAN, CLOPPER_PEARSON, JOINT_BETA, EACH_NIGHT, "beyond reach, any mechanism"):
+            assert f">{words}<" in figure
+        assert "could have shown 5.23" in figure  # read out: the largest that these nights could have refuted
+        assert "each night alone at least 0.31 to 1.25, in 12 nights" in figure
+    assert ">claimed, not accounted here<" in claimed
+    assert "claimed" not in unclaimed
+    assert "Figure 3. No claim; ε is at least 1.28" in page
+    assert page.count("<td>≥ 0.31</td>") == 2  # the same guesses, under either arm
+
+
+def test_a_bound_beyond_a_claim_that_the_evidence_does_not_refute_is_explained(tmp_path):
+    words = "A lower bound lies beyond the claim, which the evidence does not refute"
+    for seed in range(2):
+        written(tmp_path, seed, 0.8, claim=PrivacyClaim(epsilon=1.1, delta=1e-5))
+    (arm,) = over_nights(tmp_path).arms
+    assert arm.verdict.outcome == "not refuted"
+    assert words in page_of(tmp_path)
+    written(tmp_path / "kept", 0, 0.0)
+    assert words not in page_of(tmp_path / "kept")
+
+
+def test_the_page_of_one_night_has_no_tick(tmp_path):
+    written(tmp_path, 0, 0.0)
+    page = page_of(tmp_path)
+    assert EACH_NIGHT not in page
+    assert "Ticks" not in page
+    assert "if independent" not in page
 
 
 def test_a_series_that_could_not_have_refuted_ends_with_11_and_one_without_claims_with_3(tmp_path):

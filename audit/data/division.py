@@ -89,6 +89,15 @@ def held_out(sizes: Array, free: Array, share: float, purpose: str) -> Array:
     return taken
 
 
+def largest_pool(sizes: Array) -> int:
+    """The most units that an audit pool can have, of units with so many training rows each, shape (U,)."""
+    return min(int(_is_light(sizes).sum()), len(sizes) - 1)
+
+
+def _is_light(sizes: Array) -> Array:
+    return np.asarray(sizes <= max(1, int(sizes.sum()) // _HEAVY))
+
+
 def audit_pool(sizes: Array, size: int | None, seed: int) -> tuple[Array, Array]:
     """The units of the audit pool, and their coins.
 
@@ -103,8 +112,7 @@ def audit_pool(sizes: Array, size: int | None, seed: int) -> tuple[Array, Array]
     Raises:
         DataError: The pool would leave no unit outside, or needs units of more than a tenth of the rows.
     """
-    light = np.flatnonzero(sizes <= max(1, int(sizes.sum()) // _HEAVY))
-    most = min(len(light), len(sizes) - 1)
+    light, most = np.flatnonzero(_is_light(sizes)), largest_pool(sizes)
     wanted = max(1, min(LARGEST_POOL, int(POOL_SHARE * len(sizes)), most)) if size is None else size
     if wanted > most:
         raise DataError(

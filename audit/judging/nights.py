@@ -6,14 +6,14 @@ the claim stayed the same and each run's coins were tossed afresh.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from audit.judging.pages import read
 from audit.refusal import Damaged, Incomparable, Refused
 from audit.store import RunFolder, read_json
-from probes.privacy.ladder import ANY_MECHANISM, NAME
+from probes.privacy.ladder import ANY_MECHANISM, GAUSSIAN, NAME
 from probes.privacy.nights import CLOPPER_PEARSON, JOINT_BETA, Guessed, Night, bounds_of, together
 from probes.results import Check, Series
 from reports.parts.nights import ArmBounds, ArmNights, Nights
@@ -136,6 +136,7 @@ def plain(nights: Nights) -> dict[str, Any]:
 
 _ASSUMING = {
     ANY_MECHANISM: "assuming nothing of the mechanism",
+    GAUSSIAN: "if the noise is Gaussian",
     CLOPPER_PEARSON: "if canaries leak independently of each other, which those of one training do not",
     JOINT_BETA: "if so and before looking no rate is likelier than another (Jeffreys): an "
     "interval and no test, above 0 even where nothing leaks",
@@ -158,7 +159,13 @@ def _plain_bounds(bounds: Series) -> dict[str, Any]:
         {"label": label, "assuming": assumed, "low": low, "high": high} for label, assumed, low, high in _found(bounds)
     ]
     numbers = {name: bounds.notes[name] for name in ("delta", "level", "canaries", "guesses", "right")}
-    return {**numbers, "holds_for": _FIXED, "epsilon": found}
+    alone = [
+        {"night": label, "low": low}
+        for label, kind, low in zip(*(bounds.columns[c] for c in ("label", "kind", "low")), strict=True)
+        if kind == "night"
+    ]
+    reach = {"largest_refutable": bounds.notes["ceiling"]}
+    return {**numbers, **reach, "holds_for": _FIXED, "epsilon": found, "nights": alone}
 
 
 def _bounds_in_words(arm: str, bounds: Series) -> str:
@@ -169,7 +176,8 @@ def _bounds_in_words(arm: str, bounds: Series) -> str:
         for _, assumed, low, high in _found(bounds)
     ]
     level, delta = 100 * float(notes["level"] or 0.0), float(notes["delta"] or 0.0)
-    return f"{arm}: epsilon at delta {delta:.3g}, {_FIXED}, {level:.4g} % each: {'; '.join(told)}"
+    most = f"the largest that they could have refuted whatever the mechanism is {float(notes['ceiling'] or 0.0):.3g}"
+    return f"{arm}: epsilon at delta {delta:.3g}, {_FIXED}, {level:.4g} % each: {'; '.join([*told, most])}"
 
 
 def _finished(root: Path) -> list[_Run]:
@@ -215,9 +223,16 @@ def _seen(run: _Run) -> Mapping[tuple[str, str], _Seen]:
         if held.arm not in leaks and held.series.name == NAME and held.series.kind == NAME:
             night = Night.from_notes(run.name, run.coins, held.series.notes)
             if night is not None:
+                night = replace(night, basis=_basis(held.series))
                 weights = _weights(run.record, held.arm, held.seed)
                 found.setdefault((held.arm, held.probe), _Seen(run=run, night=night, weights=weights))
     return found
+
+
+def _basis(series: Series) -> str:
+    """What a run's series calls the claim: accounted, or claimed elsewhere."""
+    rows = zip(*(series.columns.get(column, ()) for column in ("label", "kind")), strict=True)
+    return next((str(label) for label, kind in rows if kind == "claim"), Night.basis)
 
 
 def _guessed(runs: Sequence[_Run]) -> dict[tuple[str, str], list[Guessed]]:

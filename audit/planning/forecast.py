@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from audit.planning.ahead import Ahead, Work
+from audit.planning.pool import Allowed, allowed
 from audit.planning.prospects import Prospect, prospects
 from audit.planning.reach import Reach, reaches
 from audit.planning.references import references_in_words
@@ -28,6 +29,7 @@ class Forecast:
         prospects: Which gates can pass.
         reaches: What is declared of the canaries before looking, and which claims they could refute.
         references: What the reference models of each twin cost, and why; empty where there are none.
+        memberships: At which rates the audit pool allows members to be told from others, and what others would need.
     """
 
     run: str
@@ -38,6 +40,7 @@ class Forecast:
     prospects: tuple[Prospect, ...]
     reaches: tuple[Reach, ...] = ()
     references: tuple[str, ...] = ()
+    memberships: tuple[Allowed, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -56,6 +59,9 @@ class Forecast:
         lines += [f"  by {basis}" for basis in sorted({w.basis for w in left if w.basis})]
         if self.references:
             lines += ["", "reference models", *(f"  {words}" for words in self.references)]
+        if self.memberships:
+            lines += ["", "membership, by the audit pool"]
+            lines += [f"  {', '.join(found.arms)}: {found.words}" for found in self.memberships]
         if self.reaches:
             lines += ["", "canaries, declared before looking"]
             lines += [f"  {reach.arm}: {reach.words}" for reach in self.reaches]
@@ -108,4 +114,5 @@ def forecast(order: Order, observer: Observer) -> Forecast:
         prospects=tuple(prospects(order, splits, ahead.models)),
         reaches=tuple(reaches(order, splits, ahead.models)),
         references=tuple(references_in_words(order.config, order.plan)),
+        memberships=tuple(allowed(order, splits, ahead.models)),
     )

@@ -12,12 +12,12 @@ from audit.judging.gate import criterion
 from audit.judging.targets import address
 from audit.planning.expectations import asks_of
 from audit.planning.plan import ArmPlan
+from audit.planning.pool import fewest_nonmembers
 from audit.running.arms import StoredModel
 from audit.running.order import Order
 from audit.settings.sections.arms import TWIN
 from audit.settings.sections.policy import Gate, Policy
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
-from probes.privacy.membership import FEWEST_FALSE_ALARMS
 from probes.protocol import Array, Ask, Facts, Items, Probe
 from probes.results import NotApplicable
 from probes.stats.epsilon import largest_refutable
@@ -228,7 +228,7 @@ def _of_epsilon(case: _Case, limit: float) -> tuple[bool, str]:
 
 def _of_rate_at_fpr(case: _Case, limit: float, fpr: float) -> tuple[bool, str]:
     members, nonmembers = _coins(case)
-    needed = math.ceil(FEWEST_FALSE_ALARMS / fpr - 1e-9)
+    needed = fewest_nonmembers(fpr)
     if nonmembers < needed:
         return False, f"{nonmembers} non-members, where a false positive rate of {fpr:g} needs {needed:,}"
     best = _nearest_end(members, case.pass_level) if members else 1.0

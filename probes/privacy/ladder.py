@@ -12,6 +12,9 @@ NAME = "epsilon"
 ANY_MECHANISM = "lower bound, any mechanism (SNJ)"
 """Label of the bound that gates judge."""
 
+GAUSSIAN = "lower bound, Gaussian noise (MMC)"
+"""Label of the bound that assumes the trade-off curve of Gaussian noise."""
+
 Row = tuple[str, str, float | None, float | None, float]
 """Label, kind, low, high and value."""
 
@@ -56,7 +59,7 @@ def _claimed(claim: PrivacyClaim | None) -> Iterator[Row]:
 def _found(game: Game) -> Iterator[Row]:
     labels = (
         ANY_MECHANISM,
-        "lower bound, Gaussian noise (MMC)",
+        GAUSSIAN,
         "if canaries were independent (OS)",
     )
     kinds = ("bound", "assuming", "estimate")

@@ -5,9 +5,9 @@ begun. Whenever one looks, and however many nights there are, the chance that a 
 at 1 − level (`probes.stats.evalues`). Nights with the same coins are one night: the first counts. What a night is made
 of stands in the notes of its series "epsilon", so that records suffice.
 
-For a number of nights that was fixed beforehand there are intervals too: the bound for any mechanism holds for the sum
-of all guesses, since each canary's coin touches one training only; the intervals of the attack's two rates take the
-canaries for independent, which those of different nights are.
+For a number of nights that was fixed beforehand there are intervals too: the bounds for any mechanism and for Gaussian
+noise hold for the sum of all guesses, since each canary's coin touches one training only; the intervals of the attack's
+two rates take the canaries for independent, which those of different nights are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +16,9 @@ from functools import reduce
 from operator import add
 from typing import Any, Self, TypeVar
 
-from probes.privacy.ladder import ANY_MECHANISM, Row
-from probes.results import Check, Estimate, Outcome, Series
+from probes.privacy.ladder import ANY_MECHANISM, GAUSSIAN, Row
+from probes.results import Check, Estimate, Outcome, Series, Value
+from probes.stats.curve_audit import mmc_largest_refutable, mmc_lower_bound
 from probes.stats.epsilon import largest_refutable, snj_lower_bound
 from probes.stats.evalues import log_wealth, refuting_wealth
 from probes.stats.two_sample import Accusations, clopper_pearson_epsilon, joint_beta_epsilon
@@ -25,8 +26,8 @@ from probes.stats.two_sample import Accusations, clopper_pearson_epsilon, joint_
 Notes = Mapping[str, float | str | None]
 AnyNight = TypeVar("AnyNight", bound="Guessed")
 
-CLOPPER_PEARSON = "independent canaries (Clopper–Pearson)"
-JOINT_BETA = "independent canaries (joint Beta)"
+CLOPPER_PEARSON = "if independent (Clopper–Pearson)"
+JOINT_BETA = "if independent (joint Beta)"
 
 FEWEST_FOR_RATES = 2
 """Nights from which the two-sample intervals are shown: within one they would be taken for more than they are."""
@@ -94,11 +95,13 @@ class Night(Guessed):
         claim: The epsilon claimed.
         log_e_value: Natural logarithm of its e-value against the claim.
         largest_log_e_value: The same if all guesses had been right.
+        basis: What the claim rests on, as the night's own series calls it.
     """
 
     claim: float
     log_e_value: float
     largest_log_e_value: float
+    basis: str = "claimed"
 
     @classmethod
     def _fields(cls, numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -163,6 +166,9 @@ def _audits(number: int) -> str:
 def bounds_of(nights: Sequence[Guessed], *, level: float = 0.95) -> Series:
     """What all guesses together show, for a number of nights that was fixed beforehand, claimed or not.
 
+    Its kinds of rows are those of `probes.privacy.ladder.chart`, and "night": what that night's guesses alone show,
+    whatever the mechanism.
+
     Args:
         nights: At least one, in the order in which they were run; of the same coins the first counts.
         level: Confidence level of each of the bounds.
@@ -170,14 +176,16 @@ def bounds_of(nights: Sequence[Guessed], *, level: float = 0.95) -> Series:
     nights = _first_of_coins(nights)
     m, r, v = (sum(counts) for counts in zip(*((n.canaries, n.guesses, n.right) for n in nights), strict=True))
     delta = max(night.delta for night in nights)
-    claim = max((night.claim for night in nights if isinstance(night, Night)), default=None)
+    claimed = [night for night in nights if isinstance(night, Night)]
+    claim = max((night.claim for night in claimed), default=None)
     ceiling = largest_refutable(m, r, delta=delta, level=level)
-    bound = snj_lower_bound(m, r, v, delta=delta, level=level)
-    assert isinstance(bound, Estimate), "a night has a guess"
+    gaussian_ceiling = mmc_largest_refutable(m, r, delta=delta, level=level)
     rows: list[Row] = [
-        *([] if claim is None else [("claimed", "claim", None, claim, claim)]),
-        (ANY_MECHANISM, "bound", bound.value, ceiling, bound.value),
+        *([] if claim is None else [(_basis(claimed), "claim", None, claim, claim)]),
+        _bound(ANY_MECHANISM, "bound", snj_lower_bound(m, r, v, delta=delta, level=level), ceiling),
+        _bound(GAUSSIAN, "assuming", mmc_lower_bound(m, r, v, delta=delta, level=level), gaussian_ceiling),
         *(_of_rates(nights, delta, level) if len(nights) >= FEWEST_FOR_RATES else ()),
+        *(_bound(night.name, "night", _alone(night, level), None) for night in nights),
         ("largest that could have been refuted", "reach", None, None, ceiling),
     ]
     names = ("label", "kind", "low", "high", "value")
@@ -192,6 +200,21 @@ def bounds_of(nights: Sequence[Guessed], *, level: float = 0.95) -> Series:
     }
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return Series(name="epsilon, all nights together", kind="epsilon", columns=columns, notes=notes)
+
+
+def _basis(nights: Sequence[Night]) -> str:
+    """What the claim rests on, where all nights agree on it."""
+    found = {night.basis for night in nights}
+    return found.pop() if len(found) == 1 else Night.basis
+
+
+def _alone(night: Guessed, level: float) -> Value:
+    return snj_lower_bound(night.canaries, night.guesses, night.right, delta=night.delta, level=level)
+
+
+def _bound(label: str, kind: str, value: Value, reach: float | None) -> Row:
+    assert isinstance(value, Estimate), "a night has a guess"
+    return label, kind, value.value, reach, value.value
 
 
 def _of_rates(nights: Sequence[Guessed], delta: float, level: float) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Figures of what canaries show: their exposure, and the bounds on epsilon beside the claim."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -14,6 +14,9 @@ _LONGEST_LABEL = 34
 """Characters of a bound's label that leave room for its number."""
 
 _BEYOND = "beyond reach, any mechanism"
+
+EACH_NIGHT = "each night alone"
+"""Of a series of audits, what the bounds of the single nights are called."""
 
 
 def exposure(figure: Figure, sides: Sequence[Side]) -> None:
@@ -68,11 +71,11 @@ def _exposed(axes: Axes, side: Side, offset: float, copies: Sequence[float]) -> 
 def epsilon(figure: Figure, sides: Sequence[Side]) -> None:
     """On one axis: the claim, the lower bounds, and how far each test could have reached.
 
-    What lies beyond the reach of the bound that gates judge is shaded: of all sides, where there are two.
+    What lies beyond the reach of the bound that gates judge is shaded: of all sides, where there are two. Of a series
+    of audits, ticks tell the bounds of the single nights.
     """
     axes = panel(figure, left=10, top=12, right=14)
-    drawn = [(side, [b for b in bounds(side) if b.kind != "reach"]) for side in sides]
-    rows = [(side, bound) for side, held in drawn for bound in ([None] if len(sides) > 1 else []) + held]
+    rows = [row for side in sides for row in _rows(side, named=len(sides) > 1)]
     known = [v for side in sides for c in ("low", "value", "high") for v in side.numbers(c) if v is not None]
     ceiling = max((c for side in sides if (c := ceiling_of(side)) is not None), default=None)
     last = max([*known, ceiling or 0.0, 1.0])
@@ -91,8 +94,20 @@ def epsilon(figure: Figure, sides: Sequence[Side]) -> None:
         if bound is None:
             name = side.label + (at_delta(side) if len(deltas) > 1 else "")
             say(axes, 0, height + 0.1, name, colour=side.ink.ink, weight="bold", ha="left", va="center")
-        else:
+        elif isinstance(bound, Bound):
             _draw_bound(axes, side, bound, height)
+        else:
+            _draw_nights(axes, side, bound, height)
+
+
+def _rows(side: Side, *, named: bool) -> Iterator["tuple[Side, Bound | list[float] | None]"]:
+    """What a side has lines of its own for: its name, its bounds, and its single nights where there are some."""
+    if named:
+        yield side, None
+    yield from ((side, bound) for bound in bounds(side) if bound.kind != "reach")
+    alone = list(by_night(side).values())
+    if len(alone) > 1:
+        yield side, alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +131,17 @@ class Bound:
 
 
 def bounds(side: Side) -> list[Bound]:
-    """The rows of an epsilon series; without kinds, one with only an upper end is a claim, one with a lower a bound."""
+    """The rows of an epsilon series but those of single nights.
+
+    Without kinds, one with only an upper end is a claim, one with a lower a bound.
+    """
     found = []
     kinds = side.words("kind") or [""] * side.length
     for label, kind, (low, value, high) in zip(
         side.words("label"), kinds, side.rows("low", "value", "high"), strict=True
     ):
+        if kind == "night":
+            continue
         if kind in ("assuming", "estimate") and low is not None and value is not None:
             around = low if kind == "estimate" else None
             found.append(Bound(label=label, kind=kind, value=value, reach=high, low=around))
@@ -134,6 +154,12 @@ def bounds(side: Side) -> list[Bound]:
             kind = "none" if value is None else "reach"
             found.append(Bound(label=label, kind=kind, value=value or 0.0, reach=None))
     return found
+
+
+def by_night(side: Side) -> dict[str, float]:
+    """Of a series of audits, the bound of each night alone; empty for one audit."""
+    rows = zip(side.words("label"), side.words("kind"), side.numbers("low"), strict=False)
+    return {label: low for label, kind, low in rows if kind == "night" and low is not None}
 
 
 def at_delta(side: Side) -> str:
@@ -169,6 +195,16 @@ def _draw_bound(axes: Axes, side: Side, bound: Bound, height: float) -> None:
     if bound.kind in ("bound", "assuming") and bound.reach is not None:
         across = [line - 0.14, line + 0.2]
         axes.plot([bound.reach] * 2, across, color=TOKENS["ink-2"], linewidth=1.0, linestyle=(0, (4, 2)))
+
+
+def _draw_nights(axes: Axes, side: Side, alone: Sequence[float], height: float) -> None:
+    """A tick for each night; where several coincide it is the darker."""
+    words, line, ink = height - 0.22, height + 0.22, side.ink
+    say(axes, 0, words, EACH_NIGHT, ha="left", va="center")
+    for value in alone:
+        axes.plot([value] * 2, [line - 0.14, line + 0.14], color=ink.colour, linewidth=1.6, alpha=0.6, clip_on=False)
+    low, high = (number(end, "epsilon") for end in (min(alone), max(alone)))
+    _say_number(axes, words, f"≥ {low}" if low == high else f"≥ {low} to {high}", ink.ink)
 
 
 def _say_number(axes: Axes, height: float, words: str, ink: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from probes.results import Check, Estimate, Metric
 from reports.figures import dots
-from reports.figures.bounds import Bound, at_delta, bounds
+from reports.figures.bounds import Bound, at_delta, bounds, by_night
 from reports.figures.looks import Side
 from reports.words.format import NO_BREAK, UNITS, Unit, count, counted, number, significant, span, upper
 from reports.words.text import attack_words, capitalised, listed
@@ -101,20 +101,21 @@ def _bounded(side: Side) -> str:
         most = max((bound.value for bound in held if bound.kind == "bound"), default=0.0)
         return f"no claim; ε is at least {number(most, 'epsilon')}{at_delta(side)}"
     promised = f"the claim of {upper(claim)}{at_delta(side)}"
-    return _judged(side.verdicts, promised) if side.verdicts else _compared(held, claim, promised)
+    attempt = "the evidence of these nights" if by_night(side) else "this audit"
+    return _judged(side.verdicts, promised, attempt) if side.verdicts else _compared(held, claim, promised)
 
 
 _VERBS = {"refuted": "is refuted", "not refuted": "is not refuted"}
 
 
-def _judged(verdicts: Sequence[Check], promised: str) -> str:
+def _judged(verdicts: Sequence[Check], promised: str, attempt: str) -> str:
     """The verdicts in one clause, those that refute first, each with the test that it is by."""
     tests = {outcome: [refuter(check) for check in verdicts if check.outcome == outcome] for outcome in ATTEMPTS}
     found = [outcome for outcome in ATTEMPTS if tests[outcome]]
     if found == ["not refuted"]:
-        return f"{promised} is not refuted, though this audit could have refuted it"
+        return f"{promised} is not refuted, though {attempt} could have refuted it"
     if found == ["could not have been refuted"]:
-        return f"{promised} reaches beyond what this audit could have refuted"
+        return f"{promised} reaches beyond what {attempt} could have refuted"
     said = [f"{_VERBS.get(outcome, outcome)} by {listed(tests[outcome])}" for outcome in found]
     return f"{promised} {', and '.join(said)}"
 

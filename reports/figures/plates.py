@@ -61,13 +61,27 @@ def plates(index: Index, probe: ProbeRecord) -> tuple[list[Plate], int]:
 
 def _plate(index: Index, probe: ProbeRecord, held: Sequence[ArmSeries]) -> Plate:
     sides = _sides(index, probe, held)
-    kind = sides[0].series.kind
     own = [_metrics(index, probe, side) for side in sides]
     metrics = [captions.belonging(side, probe.name, mine) for side, mine in zip(sides, own, strict=True)]
+    return plated(sides, own, metrics)
+
+
+def plated(
+    sides: Sequence[Side], own: Sequence[Sequence[Metric]], metrics: Sequence[Metric | None], number: int = 0
+) -> Plate:
+    """A figure with its words.
+
+    Args:
+        sides: What is drawn, of one kind.
+        own: The numbers that the probe has on each side's arm.
+        metrics: Of these the one that the curve belongs to, where there is one.
+        number: Its number in the report; 0 where it has none yet.
+    """
+    kind = sides[0].series.kind
     numbers = [readings.numbers(side, mine) for side, mine in zip(sides, own, strict=True)]
     labels = list(dict.fromkeys(label for mine in numbers for label in mine))
     return Plate(
-        number=0,
+        number=number,
         heading=captions.heading(kind, sides, metrics),
         axes=captions.AXES.get(kind, ""),
         sides=tuple(sides),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from probes.results import Metric
 from reports.figures import curves, dots
-from reports.figures.bounds import Bound, at_delta, bounds
+from reports.figures.bounds import EACH_NIGHT, Bound, at_delta, bounds, by_night
 from reports.figures.looks import Side
 from reports.words.format import count, counted, exact, number, shown, span, upper
 
@@ -36,7 +36,7 @@ def numbers(side: Side, metrics: Sequence[Metric] = ()) -> Numbers:
     if kind == "exposure":
         return _exposures(side)
     if kind == "epsilon":
-        return {bound.label: _bound(bound) + at_delta(side) for bound in bounds(side)}
+        return {bound.label: _bound(bound) + at_delta(side) for bound in bounds(side)} | _nights_alone(side)
     if kind == "nights":
         rows = zip(side.words("night"), side.rows("log_evidence", "log_e_value"), strict=True)
         return {night: f"{nats(total)}; alone {nats(one)}" for night, (total, one) in rows}
@@ -87,6 +87,15 @@ def _exposures(side: Side) -> Numbers:
             planted, left_out = span(ends[:3], "bits"), span(ends[3:], "bits")
             found[counted(int(copies), "copy")] = planted + (f"; left out {left_out}" if left_out else "")
     return found
+
+
+def _nights_alone(side: Side) -> Numbers:
+    alone = by_night(side).values()
+    if len(alone) < 2:
+        return {}
+    low, high = (number(end, "epsilon") for end in (min(alone), max(alone)))
+    least = low if low == high else f"{low} to {high}"
+    return {EACH_NIGHT: f"at least {least}, in {counted(len(alone), 'night')}{at_delta(side)}"}
 
 
 def _bound(bound: Bound) -> str:

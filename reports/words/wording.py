@@ -65,6 +65,7 @@ ATTEMPTS = ("refuted", "not refuted", "could not have been refuted")
 _REFUTERS = {
     "claimed epsilon": "the bound for any mechanism (SNJ)",
     "claimed mechanism": "the curve of the claimed mechanism (MMC)",
+    "claimed epsilon, all nights together": "the evidence of all nights together",
 }
 """What can refute a claim, by the name of the check that tells of it."""
 
