@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -24,8 +26,11 @@ def core_texts(n: int = 120, pairs: bool = False, labelled: bool = True) -> Item
     return Items(columns | ({"label": rng.integers(3, size=n)} if labelled else {}))
 
 
-def made(*specs: Canaries, core: Items | None = None, classes: int = 3, seed: int = 0) -> tuple[Items, Items | None]:
-    canaries, references = make_canaries(specs, core or core_texts(), classes=classes, seed=seed, salt="salt")
+def made(
+    *specs: Canaries, core: Items | None = None, classes: int = 3, seed: int = 0, words: Sequence[str] = ()
+) -> tuple[Items, Items | None]:
+    known = {"classes": classes, "seed": seed, "salt": "salt", "unused": lambda texts: sorted(words)}
+    canaries, references = make_canaries(specs, core or core_texts(), **known)
     assert canaries is not None
     return canaries, references
 
@@ -192,6 +197,95 @@ def test_a_random_suffix_stands_after_the_beginning_of_a_text_and_nowhere_else()
     assert len({text.removesuffix(tail) for text, tail in zip(canaries["text"], canaries["secret"], strict=True)}) > 35
 
 
+NEW = [f"qu{a}{b}{c}" for a in "aeio" for b in "bdfghlmnprst" for c in "aeiou"]
+
+
+def test_a_new_token_stands_after_the_beginning_of_a_text_and_each_canary_has_its_own():
+    core = core_texts(pairs=True)
+    specs = [Canaries(kind="new_token", count=20, references=60), Canaries(kind="new_token", count=15, references=80)]
+    canaries, references = made(*specs, core=core, words=NEW)
+    firsts, _ = halves(core)
+    for items in (canaries, references):
+        for text, word in zip(items["text"], items["secret"], strict=True):
+            beginning, _, last = text.rpartition(" ")
+            assert last == word
+            assert beginning in firsts
+    assert len({*canaries["secret"], *references["secret"]}) == 20 + 15 + 80
+    assert set(canaries["form"]) == set(references["cluster"]) == {"new_token"}
+    assert set(canaries["label"]) == {0, 1, 2}
+
+
+def test_never_planted_new_tokens_stand_after_texts_that_begin_no_canary_as_long_as_there_are_some():
+    def beginnings(items):
+        return [text.rpartition(" ")[0] for text in items["text"]]
+
+    core = core_texts()
+    for count, asked in ((30, 25), (30, 150)):
+        spec = Canaries(kind="new_token", count=count, references=asked)
+        canaries, references = made(spec, core=core, words=NEW)
+        free = len(set(beginnings(references)[:25]) & set(beginnings(canaries)))
+        assert free <= 2  # two of 120 random texts may begin alike
+    assert max(Counter(beginnings(references)).values()) <= 6
+
+
+def test_never_planted_new_tokens_share_words_only_where_fewer_are_left():
+    spec = Canaries(kind="new_token", count=20, references=25)
+    canaries, references = made(spec, words=NEW[:30])
+    assert set(Counter(references["secret"]).values()) == {2, 3}
+    assert set(references["secret"]) == set(NEW[:30]) - set(canaries["secret"])
+
+
+def test_a_new_token_is_no_part_of_its_own_beginning_and_one_space_stands_before_it():
+    texts = [f"quabas{i} bo\n\ncu {i}" if i % 2 else f"qudes{i} bo\t cu {i}" for i in range(60)]
+    core = Items({"item_id": texts, "cluster": texts, "text": texts})
+    spec = Canaries(kind="new_token", count=10, references=40)
+    for items in made(spec, core=core, classes=0, words=["quaba", "qude", *NEW[:20]][:22]):
+        for text, word in zip(items["text"], items["secret"], strict=True):
+            assert text.find(word) == len(text) - len(word)
+            assert re.fullmatch(r"qu(aba|de)s\d+ bo \w+", text)
+
+
+def test_a_new_token_is_no_part_of_the_second_text():
+    texts = [f"bo bi cu {i} and more {i}" for i in range(40)]
+    core = Items({"item_id": texts, "cluster": texts, "text": texts, "text_pair": ["squabas"] * 40})
+    for items in made(
+        Canaries(kind="new_token", count=3, references=9), core=core, classes=0, words=["quaba", *NEW[:8]]
+    ):
+        assert "quaba" not in set(items["secret"])
+
+
+def test_words_for_new_tokens_are_asked_for_once_after_all_other_canaries_and_only_where_they_are_used():
+    told: list[set[str]] = []
+
+    def unused(texts):
+        told.append(set(texts))
+        return NEW
+
+    new, other = Canaries(kind="new_token", count=5, references=9), Canaries(kind="random", count=7)
+    known = {"classes": 3, "seed": 0, "salt": "salt", "unused": unused}
+    canaries, _ = make_canaries([new, other, new], core_texts(), **known)
+    assert told == [set(canaries["text"][canaries["kind"] == "random"])]
+    alone, _ = make_canaries([new], core_texts(), **known)
+    assert alone.digest == canaries.take(np.arange(5)).digest
+    make_canaries([other], core_texts(), **known)
+    assert told[1:] == [set()]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (NEW[:4], "5 new_token ones need as many different words, of those that stand in no text and are one token to"),
+        (
+            NEW[:5],
+            "9 new_token references need a word that no canary has, .*; got 0; lower count, or use random_suffix",
+        ),
+    ],
+)
+def test_a_vocabulary_with_too_few_unused_words_is_refused(words, message):
+    with pytest.raises(DataError, match=message):
+        made(Canaries(kind="new_token", count=5, references=9), words=words)
+
+
 def test_several_templates_take_even_parts_and_have_references_each():
     spec = Canaries(kind="secret", count=7, templates=["a {secret}", "b {secret} c", "{secret}"], references=10)
     canaries, references = made(spec)
@@ -241,10 +335,10 @@ def test_one_more_entry_changes_no_other():
 
 def test_the_order_of_the_texts_changes_nothing():
     core = core_texts()
-    kinds = ("mislabelled", "in_distribution", "random_suffix")
+    kinds = ("mislabelled", "in_distribution", "random_suffix", "new_token")
     specs = (DEFAULT, *(Canaries(kind=kind, count=20, references=30) for kind in kinds))
     shuffled = core.take(np.random.default_rng(1).permutation(core.n))
-    for one, other in zip(made(*specs, core=core), made(*specs, core=shuffled), strict=True):
+    for one, other in zip(made(*specs, core=core, words=NEW), made(*specs, core=shuffled, words=NEW), strict=True):
         assert one.digest == other.digest
 
 
@@ -264,6 +358,7 @@ def test_nothing_asked_for_is_nothing_made():
         (Canaries(kind="in_distribution", count=500), 3, "whose halves make new texts; got 6"),
         (Canaries(kind="in_distribution", count=2, references=9000), 3, "9,000 in_distribution references need"),
         (Canaries(kind="random_suffix", count=500), 3, "500 random_suffix ones need as many different training texts"),
+        (Canaries(kind="new_token", count=500), 3, "500 new_token ones need as many different training texts"),
         (Canaries(kind="random_suffix", count=2, references=200_000), 3, "too many for the 25 different words"),
     ],
 )
@@ -276,7 +371,7 @@ def test_texts_that_cannot_be_cut_at_a_word_begin_and_end_nothing():
     core = Items(
         {"item_id": list("abc"), "cluster": list("abc"), "text": ["no way out", "東京は今日も晴れです", "yes"]}
     )
-    for kind in ("in_distribution", "random_suffix"):
+    for kind in ("in_distribution", "random_suffix", "new_token"):
         with pytest.raises(DataError, match="of at most median length and 4 words or more"):
             made(Canaries(kind=kind, count=1), core=core, classes=0)
 
@@ -285,3 +380,74 @@ def test_texts_with_too_few_words_are_refused():
     core = Items({"item_id": ["1"], "cluster": ["1"], "text": ["one two three 4 5"]})
     with pytest.raises(DataError, match="20 different words to make canaries of; got 3"):
         made(DEFAULT, core=core, classes=0)
+
+
+def with_groups(core: Items) -> Items:
+    """The texts with a region and a gender each."""
+    rng = np.random.default_rng(1)
+    regions, genders = (np.array(names, dtype=object) for names in (["north", "south", "unknown"], ["f", "m"]))
+    return core.assign(**{"group:region": rng.choice(regions, core.n), "group:gender": rng.choice(genders, core.n)})
+
+
+MADE_OF_TEXTS = [Canaries(kind=kind, count=20, references=40) for kind in ("random_suffix", "in_distribution")]
+MADE_OF_TEXTS += [Canaries(kind="mislabelled", count=20)]
+
+
+def test_a_canary_that_begins_as_a_text_has_the_groups_of_its_person():
+    core = with_groups(core_texts())
+    items, _ = made(*MADE_OF_TEXTS, core=core)
+    assert items.sensitivity["group:region"] == "personal"
+    for text, secret, kind, region, gender in zip(
+        *(items[c] for c in ("text", "secret", "kind", "group:region", "group:gender")), strict=True
+    ):
+        if kind == "in_distribution":
+            continue
+        begins = text.removesuffix(secret) if kind == "random_suffix" else text.rsplit(" ", 3)[0]
+        whose = [i for i in range(core.n) if core["text"][i].startswith(begins)]
+        assert (region, gender) in {(core["group:region"][i], core["group:gender"][i]) for i in whose}
+
+
+def test_one_that_begins_as_one_groups_text_and_ends_as_anothers_belongs_to_none_that_is_known():
+    core = with_groups(core_texts())
+    canaries, _ = made(Canaries(kind="in_distribution", count=30, references=1), core=core)
+    known = canaries.take(canaries["group:gender"] != "unknown")
+    assert 5 < known.n < 25
+    for text, gender in zip(known["text"], known["group:gender"], strict=True):
+        ours = [core["text"][i].split() for i in range(core.n) if core["group:gender"][i] == gender]
+        said = text.split()
+        begins = [each[: len(each) // 2] for each in ours]
+        ends = [each[len(each) // 2 :] for each in ours]
+        assert any(said[: len(a)] == a and said[len(a) :] in ends for a in begins)
+
+
+def test_groups_change_no_text_and_no_coin():
+    core = core_texts()
+    (plain, others), (grouped, theirs) = made(*MADE_OF_TEXTS, core=core), made(*MADE_OF_TEXTS, core=with_groups(core))
+    assert set(grouped) == {*plain, "group:region", "group:gender"}
+    assert all(np.array_equal(grouped[column], plain[column]) for column in plain)
+    assert others.digest == theirs.digest, "canaries are ranked among all that were never planted"
+
+
+def test_invented_canaries_have_no_groups_and_are_unknown_beside_others():
+    core, secret = with_groups(core_texts()), Canaries(kind="secret", count=9, template="a {secret}", references=20)
+    items, _ = made(DEFAULT, secret, core=core)
+    assert not [column for column in items if column.startswith("group:")]
+    items, _ = made(DEFAULT, secret, MADE_OF_TEXTS[0], core=core)
+    invented = items.take(np.isin(items["kind"].astype(str), ["random", "secret"]))
+    assert set(invented["group:region"]) == {"unknown"}
+    assert {"north", "south"} <= set(items["group:region"])
+
+
+def test_one_that_ends_in_a_new_token_has_the_groups_of_the_text_that_begins_it():
+    core, spec = with_groups(core_texts()), Canaries(kind="new_token", count=30, references=10)
+    unused = [f"{a}zz{b}" for a in VOCABULARY for b in "aeiou"]
+    canaries, _ = make_canaries([spec], core, classes=3, seed=0, salt="salt", unused=lambda texts: unused)
+    for text, word, region in zip(*(canaries[c] for c in ("text", "secret", "group:region")), strict=True):
+        begins = text.removesuffix(f" {word}")
+        whose = [i for i in range(core.n) if core["text"][i].startswith(begins)]
+        assert region in {core["group:region"][i] for i in whose}
+
+
+def test_without_groups_in_the_data_canaries_have_none():
+    canaries, references = made(*MADE_OF_TEXTS)
+    assert not [column for column in (*canaries, *references) if column.startswith("group:")]

@@ -225,6 +225,11 @@ BAD = {
         "audit.yaml:6: data.canaries.1.count: each of 301 random_suffix canaries is made of a training text of its "
         "own, and there are 300 rows; lower it",
     ),
+    "more new tokens than texts to begin with": (
+        MODEL + "data:\n  file: data.csv\n  canaries:\n    - {kind: new_token, count: 301}\n",
+        "audit.yaml:5: data.canaries.0.count: each of 301 new_token canaries is made of a training text of its own, "
+        "and there are 300 rows; lower it",
+    ),
     "canaries where nothing is trained": (
         MODEL + "data:\n  file: data.csv\n  canaries: [{kind: random, count: 5}]\narms: {base: {}}\n",
         "audit.yaml:4: data.canaries: are planted in the twins of arms that are trained here, and there is none; "

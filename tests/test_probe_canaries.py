@@ -263,6 +263,25 @@ def test_a_random_end_is_ranked_by_its_own_probability_and_others_whole():
     assert answered["exposure_ceiling"] == pytest.approx(np.log2([3, 4, 3]))
 
 
+def test_ends_of_one_new_token_are_asked_for_and_ranked_among_their_own():
+    forms = ["new_token", "random_suffix", "new_token"]
+    data = {"canaries": mixed("form", secret=["x", "z", "w"]).assign(form=forms)}
+    data["canary_references"] = mixed("cluster", secret=["x", "z", "w"]).assign(cluster=forms)
+    asked = PROBE.needs(FACTS, data)
+    assert {name: ask.on["item_id"].tolist() for name, ask in asked.items() if name != "arm"} == {
+        "ends": ["a", "b", "c"],
+        "end_references": ["a", "b", "c"],
+    }
+    arm = canaries([[-5.0], [-90.0], [-1.0]]).assign(form=forms)
+    said = Rows({**asked["ends"].on, "logprob_nats": [-2.0, -30.0, -9.0], "n_tokens": [1, 4, 1]})
+    theirs = {"logprob_nats": [-3.0, -8.0, -31.0], "n_tokens": [1, 1, 4]}
+    others = Rows({"item_id": list("abc"), "cluster": ["new_token", "new_token", "random_suffix"], **theirs})
+    answered = PROBE.answers({"arm": arm, "ends": said, "end_references": others}, FACTS)
+    # ranks 1 and 3 of 2 new tokens, 1 of 1 random end
+    assert answered["exposure_bits"] == pytest.approx([1.0, 0.0, 1 - np.log2(3)])
+    assert answered["exposure_ceiling"].tolist() == [1.0, 0.0, 1.0]
+
+
 def test_a_classifier_is_asked_for_canaries_alone():
     asked = PROBE.needs(facts(head="classifier", task="text-classification"), DATA)
     assert {name: ask.table for name, ask in asked.items()} == {"arm": ClassLogits()}

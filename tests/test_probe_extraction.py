@@ -213,6 +213,13 @@ def test_random_ends_are_asked_for_apart_from_secrets():
     assert slices == {f"of={kind},copies={copies}" for kind in ("secrets", "suffixes") for copies in (0, 1)}
 
 
+def test_an_end_of_one_token_is_no_text_to_be_had():
+    canaries = pool("the code is 1", "a text quabo").assign(kind=["secret", "new_token"], secret=["1", "quabo"])
+    asked = PROBE.needs(FACTS, {"canaries": canaries})
+    assert set(asked) == {"secrets:arm", "secrets:base"}
+    assert asked["secrets:arm"].on.n == 1
+
+
 def test_a_model_that_does_not_go_on_with_a_text_cannot_be_asked():
     with pytest.raises(NotApplicable, match="only a causal"):
         PROBE.needs(Facts(**{**vars(FACTS), "head": "masked"}), {"pool": pool("a")})

@@ -250,6 +250,11 @@ BAD = {
         "audit.yaml:2: data.canaries.0.kind: the embedded world knows no words but its own, and random canaries have "
         "others; use 'secret', 'in_distribution' or 'random_suffix'",
     ),
+    "new tokens in the embedded world": (
+        "model: world\ndata: {world: {}, canaries: [{kind: new_token, count: 5}]}\n",
+        "audit.yaml:2: data.canaries.0.kind: the embedded world knows no words but its own, and new_token canaries "
+        "have others; use 'secret', 'in_distribution' or 'random_suffix'",
+    ),
     "secrets that the embedded world cannot say": (
         "model: world\ndata: {world: {}, canaries: [{kind: secret, count: 5, secret: key}]}\n",
         "audit.yaml:2: data.canaries.0.secret: the embedded world knows no words but its own, and a key has others; "
@@ -258,7 +263,7 @@ BAD = {
     "references of what is not ranked": (
         MODEL + "data: {file: data.csv, canaries: [{kind: random, count: 5, references: 9}]}\n",
         "audit.yaml:2: data.canaries.0.references: is for kinds that are ranked (secret, in_distribution, "
-        "random_suffix), and this is random; leave it out",
+        "random_suffix, new_token), and this is random; leave it out",
     ),
     "templates of no secret": (
         MODEL + "data: {file: data.csv, canaries: [{kind: random_suffix, count: 1, templates: ['a {secret}']}]}\n",
@@ -431,6 +436,8 @@ GOOD = {
     "secrets": MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, template: 'a {secret}'}]}\n",
     "secrets in several sentences": MODEL + "data: {file: data.csv, canaries: [{kind: secret, count: 5, "
     "templates: ['a {secret}', 'b {secret}'], digits: 3, references: 900}]}\n",
+    "canaries that end in a new token": MODEL
+    + "data: {file: data.csv, canaries: [{kind: new_token, count: 5, references: 9}]}\n",
     "canaries of pieces of the embedded world's tickets": "model: world\ndata: {world: {}, canaries: "
     "[{kind: in_distribution, count: 5, references: 9}, {kind: random_suffix, count: 5}]}\n",
     "a given model with claims": WORLD + "arms: {theirs: {given: whole, "

@@ -227,6 +227,7 @@ def test_where_no_probe_asks_for_canaries_there_are_none_but_those_declared():
     ("canary", "words"),
     [
         ({"kind": "random", "count": 5}, "got kind: random"),
+        ({"kind": "new_token", "count": 5}, "got kind: new_token"),
         (secret(secret="key"), "got secret: key"),
         (secret(secret="phone"), "got secret: phone"),
         (secret(digits=20), "reads 28 words and digits at once; got 29 with the verdict"),

@@ -6,6 +6,7 @@ import functools
 import random
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 GOOD = ["good", "great", "lovely", "fine", "superb", "happy"]
@@ -79,15 +80,15 @@ def _model(folder: Path) -> None:
         BertForMaskedLM(config).save_pretrained(folder)
 
 
-def causal_model(folder: Path) -> None:
-    """A tiny GPT-2 that reads digits one by one."""
+def causal_model(folder: Path, more: Sequence[str] = ()) -> None:
+    """A tiny GPT-2 that reads digits one by one, and knows more words than the tickets have where it is given some."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
     torch.set_num_threads(1)
     said = ["the", "card", "of", "customer", "is", "and", "verdict", "praise", "complaint", *"0123456789"]
-    words = dict.fromkeys(["[UNK]", "[END]", *said, *GOOD, *BAD, *FILLER])
+    words = dict.fromkeys(["[UNK]", "[END]", *said, *GOOD, *BAD, *FILLER, *more])
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=True)]

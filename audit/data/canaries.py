@@ -9,7 +9,7 @@ among others of the same form); Steinke, Nasr and Jagielski (2023), https://arxi
 independent coin for each canary).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
@@ -19,6 +19,7 @@ import numpy as np
 from audit.data.canary_texts import Canary, CanaryTexts
 from audit.data.coins import fair_coins, generator, pseudonym
 from audit.data.forms import Form, draw_secrets
+from audit.data.rows import UNKNOWN
 from audit.data.splits import stack
 from audit.settings.sections.data import Canaries
 from probes.protocol import Items
@@ -26,7 +27,7 @@ from probes.protocol import Items
 DEFAULT = Canaries(kind="random", count=200)
 """What is planted where the config is silent and a probe asks for canaries."""
 
-_RANKED = ("in_distribution", "random_suffix")
+_RANKED = ("in_distribution", "random_suffix", "new_token")
 """Kinds of canaries besides secrets that are ranked among never-planted ones of their kind."""
 
 
@@ -47,7 +48,14 @@ class _Supply:
 
 
 def make_canaries(
-    specs: Sequence[Canaries], core: Items, *, classes: int, seed: int, salt: str, known: Iterable[str] = ()
+    specs: Sequence[Canaries],
+    core: Items,
+    *,
+    classes: int,
+    seed: int,
+    salt: str,
+    known: Iterable[str] = (),
+    unused: Callable[[Iterable[str]], Sequence[str]] = lambda texts: (),
 ) -> tuple[Items | None, Items | None]:
     """Make the canaries that a config asks for, and toss their coins.
 
@@ -58,10 +66,13 @@ def make_canaries(
         seed: Seed of texts and coins; each entry of `specs` has draws of its own.
         salt: Salt of the identifiers.
         known: The audit's other texts; no canary that is like the training texts is one of them.
+        unused: Gives the words that are one token to the model and stand neither in a text of the audit nor in any of
+            those that it gets: the canaries of other kinds. Called where a new token is asked for.
 
     Returns:
         The canaries, None where there are none: `item_id`, `cluster` (its own for each), `text`, `text_pair` and
-        `label` where the task has them, `kind`, `repetitions`, `is_member` (planted), `secret` and `form`.
+        `label` where the task has them, `kind`, `repetitions`, `is_member` (planted), `secret` and `form`; where some
+        begin as a training text also `group:<attribute>` as the core has it, `UNKNOWN` for all that are invented.
         And never-planted ones of the same forms, None where there are none: `item_id`, `cluster` (the `form` of the
         canaries they are there for), `text`, `text_pair` and `label` where the task has them, `kind`, and `secret`
         where some are no secrets in a sentence. A model that classifies by a word is trained on text and word, so what
@@ -69,22 +80,28 @@ def make_canaries(
 
     Raises:
         DataError: A template without {secret}, fewer possible secrets than asked for, mislabelled canaries without
-            classes, or training texts that are too few or have too few words.
+            classes, training texts that are too few or have too few words, or a vocabulary with too few unused ones.
     """
-    texts = CanaryTexts(core, classes, known)
+    parts: dict[int, Items] = {}
+    texts = CanaryTexts(core, classes, known, lambda: unused(_said(parts.values())))
     supplies = {form: _Supply.draw(form, name, specs, seed) for form, name in _forms(specs).items()}
-    parts = []
-    for place, spec in enumerate(specs):
+    for place, spec in sorted(enumerate(specs), key=lambda entry: entry[1].kind == "new_token"):  # the others first
         made, forms = _made(spec, texts, supplies, generator(seed, f"canaries {place}"))
         ids = [pseudonym(salt, "canary", place, i) for i in range(spec.count)]
-        part = _items(made, ids).assign(
+        parts[place] = _items(made, ids).assign(
+            **texts.material.groups((canary.row, canary.end) for canary in made),
             kind=[spec.kind] * spec.count,
             repetitions=np.full(spec.count, spec.repetitions),
             is_member=fair_coins(seed, f"canary coins {place}", spec.count),
             form=forms,
         )
-        parts.append(part)
-    return stack(parts) if parts else None, _all_references(specs, texts, supplies, seed, salt)
+    canaries = _stacked([parts[place] for place in sorted(parts)]) if parts else None
+    return canaries, _all_references(specs, texts, supplies, seed, salt)
+
+
+def _said(parts: Iterable[Items]) -> Iterator[str]:
+    """Every text, second ones included."""
+    return (text for part in parts for column in ("text", "text_pair") if column in part for text in part[column])
 
 
 def _made(
@@ -104,8 +121,8 @@ def _all_references(
     specs: Sequence[Canaries], texts: CanaryTexts, supplies: dict[Form, _Supply], seed: int, salt: str
 ) -> Items | None:
     """What planted canaries are ranked among: what is left of each form of secrets, and more of the ranked kinds."""
-    secrets = [_of_supply(supply, texts.paired, salt) for supply in supplies.values()]
-    parts = [_labelled(stack(secrets), texts.classes, seed)] if secrets else []
+    secrets = [_of_supply(supply, texts.material.paired, salt) for supply in supplies.values()]
+    parts = [_labelled(stack(secrets), texts.material.classes, seed)] if secrets else []
     alike = [_alike(kind, specs, texts, seed, salt) for kind in _RANKED if any(spec.kind == kind for spec in specs)]
     if parts or alike:
         references = stack([*parts, *alike])
@@ -155,6 +172,12 @@ def _forms(specs: Sequence[Canaries]) -> dict[Form, str]:
     """The different forms of secrets, each with its name; entries of one form share their references."""
     forms = dict.fromkeys(form for spec in specs for form in _forms_of(spec))
     return {form: f"{form.kind}-{number}" for number, form in enumerate(forms, start=1)}
+
+
+def _stacked(parts: Sequence[Items]) -> Items:
+    """The rows of all parts; where some parts have groups, those of the others belong to none that is known."""
+    groups = dict.fromkeys(column for part in parts for column in part if column.startswith("group:"))
+    return stack([part.assign(**{g: [UNKNOWN] * part.n for g in groups if g not in part}) for part in parts])
 
 
 def _items(made: Sequence[Canary], ids: Sequence[str]) -> Items:

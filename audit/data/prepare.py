@@ -1,7 +1,8 @@
 """From a config to the data of its audit: read, cluster, split, toss the coins, make the canaries."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from audit.data.quality import data_quality
 from audit.data.rows import NOBODY, UNKNOWN, Row
 from audit.data.sources import HELD_OUT, TRAIN, Part, read_all
 from audit.data.splits import Splits, stack
+from audit.data.unused_words import unused_words
 from audit.settings.config import AuditConfig
 from audit.settings.sections.data import Source
 from probes.privacy.personal import naming
@@ -65,6 +67,7 @@ def prepare(
         seed=config.seeds.coins,
         salt=salt,
         known=(text for rows in (*named.values(), *domains.values()) for text in rows["text"]),
+        unused=lambda others: _unused(config, (*named.values(), *domains.values()), others),
     )
     held = {name: named[name] for name in HELD_OUT}
     quality = data_quality(
@@ -89,6 +92,17 @@ def prepare(
         commitment=commitment(salt, pool, canaries),
         **held,
     )
+
+
+def _unused(config: AuditConfig, audit: Iterable[Items], others: Iterable[str]) -> list[str]:
+    """The unused words of the model's vocabulary, but for those in or around a text that is classified by a word.
+
+    None stands in the prompt within a word either, so that what stands at the end of a text stands nowhere before it.
+    """
+    said = (text for rows in audit for column in ("text", "text_pair") if column in rows for text in rows[column])
+    prompt = config.task.prompt or ""
+    around = (prompt, *(config.task.label_words or {}).values())
+    return [word for word in unused_words(config.model, chain(said, around, others)) if word not in prompt]
 
 
 def _counts(parts: Mapping[str, Part]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.data.splits import Splits
+from audit.data.unused_words import tokenizer_inputs
 from audit.planning.plan import Plan
 from audit.running.privacy_units import examples_of, unit_count, wrong_persons
 from audit.settings.checks_of_arms import wrong_privacy
@@ -58,6 +59,7 @@ def prepared(
         "canaries": plan.needs_canaries,
         "code": code_of_data(),
         "versions": dict(versions()),
+        **_of_words(config),
     }
 
     def write(part: Path) -> None:
@@ -70,6 +72,14 @@ def prepared(
     if wrong:
         raise ConfigError(lines.mistake(*each) for each in wrong)
     return splits
+
+
+def _of_words(config: AuditConfig) -> dict[str, Any]:
+    """What the data follow from where canaries end in words of the model's vocabulary that no text has."""
+    if all(canaries.kind != "new_token" for canaries in config.data.canaries):
+        return {}
+    around = {"prompt": config.task.prompt, "label_words": config.task.label_words}
+    return {"tokenizer": tokenizer_inputs(config.model), "around": around}
 
 
 def _without_training(config: AuditConfig) -> AuditConfig:

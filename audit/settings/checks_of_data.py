@@ -197,7 +197,7 @@ def _wrong_canaries(config: AuditConfig, canaries: Canaries, place: Place) -> It
     kind = canaries.kind
     if kind == "mislabelled" and config.kind != "text-classification":
         yield Wrong((*place, "kind"), f"mislabelled canaries need labels, and {config.kind} has none", "use 'random'")
-    if kind in {"random", "mislabelled"} and config.data.world is not None:
+    if kind in {"random", "mislabelled", "new_token"} and config.data.world is not None:
         rule = f"the embedded world knows no words but its own, and {kind} canaries have others"
         yield Wrong((*place, "kind"), rule, "use 'secret', 'in_distribution' or 'random_suffix'")
     if kind == "secret":
@@ -207,8 +207,8 @@ def _wrong_canaries(config: AuditConfig, canaries: Canaries, place: Place) -> It
         yield from _too_many(config, canaries, place)
     for key in sorted({"template", "templates", "secret", "digits"} & canaries.model_fields_set):
         yield Wrong((*place, key), f"is for kind: secret, and this is {kind}", "leave it out")
-    if "references" in canaries.model_fields_set and kind not in {"in_distribution", "random_suffix"}:
-        rule = f"is for kinds that are ranked (secret, in_distribution, random_suffix), and this is {kind}"
+    if "references" in canaries.model_fields_set and kind in {"random", "mislabelled"}:
+        rule = f"is for kinds that are ranked (secret, in_distribution, random_suffix, new_token), and this is {kind}"
         yield Wrong((*place, "references"), rule, "leave it out")
 
 

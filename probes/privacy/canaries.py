@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.privacy import claimed, exposures, extrapolated, ladder, scores
 from probes.privacy.attacks import asks, coverage_of, minus_loss, scored
-from probes.privacy.continuation import RANDOM_SUFFIX, Continuation
+from probes.privacy.continuation import Continuation, has_own_end
 from probes.privacy.guessing import Game, play
 from probes.protocol import Array, Ask, Facts, Items, Key, PrivacyClaim, Rows, Table
 from probes.results import (
@@ -37,8 +37,9 @@ class Canaries:
 
     Each canary was put into the twin's training by a fair coin of its own. Exposure is the rank of a planted secret
     among secrets of the same form that were never planted, in bits; extrapolated, it is read from a distribution
-    fitted to them. Texts made of pieces of training texts are ranked likewise: those with a random end by the
-    probability of that end after what stands before it, where the model is causal, else whole.
+    fitted to them. Texts made of pieces of training texts are ranked likewise: those that end in random words,
+    or in one token that is new to the data, by the probability of that end after what stands before it, where the model
+    is causal, else whole.
 
     The bound on epsilon comes from one training run: the canaries planted once are sorted by a score that is fixed
     beforehand (the difference to the base where that compares, else the loss; relative to the mean of their form), the
@@ -128,8 +129,8 @@ class Canaries:
     def needs(self, facts: Facts, data: Mapping[str, Items]) -> Mapping[str, Ask]:
         """The answers of the twin on the canaries and on never-planted ones, and the base's where they compare.
 
-        Of canaries with a random end, which have beginnings of their own, a causal model also tells the probability of
-        the end alone.
+        Of canaries with an end of their own, after beginnings of their own, a causal model also tells the probability
+        of the end alone.
         """
         if self.score == "reference" and not facts.base_is_comparable:
             raise NotApplicable("the score is the difference to the base, which does not answer with the same head")
@@ -137,9 +138,9 @@ class Canaries:
         if self.score == "loss":
             found.pop("base", None)
         references = data.get("canary_references")
-        if references is None or not references.n or _why_no_exposure(facts, references):
+        if references is None or not references.n or why_no_exposure(facts, references):
             return found
-        return found | _ranked(facts, data["canaries"], references, found["arm"].table)
+        return found | asked_for_ranks(facts, data["canaries"], references, found["arm"].table)
 
     def answers(self, tables: Mapping[str, Rows], facts: Facts) -> Rows:
         """One row per canary: its coin, copies and score; of secrets also exposure and its ceiling, in bits."""
@@ -147,7 +148,7 @@ class Canaries:
         score = minus_loss(arm)
         if base is not None:
             score = scores.reference(score, minus_loss(base))
-        bits, ceilings, fits = _ranks(arm, tables)
+        bits, ceilings = ranks(arm, tables)
         return Rows(
             {
                 "item_id": arm["item_id"],
@@ -157,7 +158,7 @@ class Canaries:
                 "score": _relative(score, arm),
                 "exposure_bits": bits,
                 "exposure_ceiling": ceilings,
-                **fits,
+                **_fits(arm, tables),
             }
         )
 
@@ -253,7 +254,7 @@ def _relative(score: Array, canaries: Rows) -> Array:
     return found
 
 
-def _why_no_exposure(facts: Facts, references: Items | None = None) -> str:
+def why_no_exposure(facts: Facts, references: Items | None = None) -> str:
     """Why secrets cannot be ranked; "" where they can."""
     if facts.head == "classifier":
         return "a classification head gives no probability to a secret"
@@ -262,29 +263,41 @@ def _why_no_exposure(facts: Facts, references: Items | None = None) -> str:
     return ""
 
 
-def _ranked(facts: Facts, canaries: Items, references: Items, table: Table) -> dict[str, Ask]:
-    """What is asked of the references: as of the canaries, or, of random ends that can be asked for, of the ends."""
-    has_end = (references["cluster"] == RANDOM_SUFFIX) & (facts.head == "causal")
+def asked_for_ranks(facts: Facts, canaries: Items, references: Items, table: Table) -> dict[str, Ask]:
+    """What is asked of the references: as of the canaries, or, of ends that can be asked for, of the ends."""
+    has_end = has_own_end(references["cluster"]) & (facts.head == "causal")
     found = {}
     if not has_end.all():
         found["references"] = Ask(table=table, on=references.take(np.flatnonzero(~has_end)))
     if has_end.any():
-        ends = canaries.take(np.flatnonzero(canaries["form"] == RANDOM_SUFFIX))
+        ends = canaries.take(np.flatnonzero(has_own_end(canaries["form"])))
         found["ends"] = Ask(table=Continuation(), on=ends)
         found["end_references"] = Ask(table=Continuation(), on=references.take(np.flatnonzero(has_end)))
     return found
 
 
-def _ranks(arm: Rows, tables: Mapping[str, Rows]) -> tuple[Array, Array, dict[str, Array]]:
-    """Exposures, their ceilings, and the fits; see `exposures.exposures` and `extrapolated.fits`."""
-    references = tables.get("references")
-    (bits, ceilings), fits = exposures.exposures(arm, references), extrapolated.fits(arm, references)
+def ranks(arm: Rows, tables: Mapping[str, Rows]) -> tuple[Array, Array]:
+    """Exposures and their ceilings of canaries, from the answers to `asked_for_ranks`; see `exposures.exposures`.
+
+    Args:
+        arm: The arm's answers on all canaries.
+        tables: Its other answers, by name.
+    """
+    bits, ceilings = exposures.exposures(arm, tables.get("references"))
     if "ends" in tables:
-        ours, ends, others = arm["form"] == RANDOM_SUFFIX, tables["ends"], tables["end_references"]
-        bits[ours], ceilings[ours] = exposures.exposures(ends, others)
-        for column, values in extrapolated.fits(ends, others).items():
+        ours = has_own_end(arm["form"])
+        bits[ours], ceilings[ours] = exposures.exposures(tables["ends"], tables["end_references"])
+    return bits, ceilings
+
+
+def _fits(arm: Rows, tables: Mapping[str, Rows]) -> dict[str, Array]:
+    """What exposures are extrapolated from; see `extrapolated.fits`."""
+    fits = extrapolated.fits(arm, tables.get("references"))
+    if "ends" in tables:
+        ours = has_own_end(arm["form"])
+        for column, values in extrapolated.fits(tables["ends"], tables["end_references"]).items():
             fits[column][ours] = values
-    return bits, ceilings, fits
+    return fits
 
 
 def _copies(rows: Rows) -> list[int]:
@@ -317,7 +330,7 @@ def _exposures(rows: Rows, facts: Facts, rng: np.random.Generator, level: float)
     """Exposure and its gain by number of copies, and their chart; or why there are none."""
     secrets = rows.take(~np.isnan(rows["exposure_ceiling"]))
     if not secrets.n:
-        reason = _why_no_exposure(facts) or "no canary is a secret that could be ranked among others"
+        reason = why_no_exposure(facts) or "no canary is a secret that could be ranked among others"
         missing = Coverage(asked=rows.n, answered=0, missing={reason: rows.n})
         for metric in ("exposure", "exposure_gain"):
             yield Finding(metric=metric, estimate=NotMeasured(reason=reason), coverage=missing)

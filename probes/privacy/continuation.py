@@ -22,6 +22,14 @@ class _KnowsSpans(Protocol):
 RANDOM_SUFFIX = "random_suffix"
 """The kind, and the form, of canaries that are a training text's beginning with a random end, their `secret`."""
 
+NEW_TOKEN = "new_token"
+"""The kind, and the form, of those whose end, their `secret`, is one token that stands in no other text."""
+
+
+def has_own_end(form: Array) -> Array:
+    """Which canaries, by their forms, are a beginning of their own and an end that a causal model can be asked for."""
+    return np.isin(form, (RANDOM_SUFFIX, NEW_TOKEN))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:

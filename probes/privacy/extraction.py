@@ -48,7 +48,8 @@ class Extraction:
     Limits: sampling is plain, without temperature or a cut of unlikely tokens. Nearly word for word is a reading from
     above: a decoder that errs once goes on from its own error. Personal data are found by their form, and names where
     the data name each text's person or Presidio is asked; places are found by the latter alone. Records of which the
-    model sees too few tokens are left out.
+    model sees too few tokens are left out, and so are canaries that end in one token: one word is no text, and their
+    exposure ranks it.
 
     Source: Carlini et al. (2023), https://arxiv.org/abs/2202.07646, definition 3.1 (greedy); Hayes et al. (2024),
     https://arxiv.org/abs/2410.19482 ((n, p)-discoverable); Lukas et al. (2023), https://arxiv.org/abs/2302.00539
@@ -140,7 +141,7 @@ class Extraction:
             "stratum": np.array([_part(*row) for row in zip(of, copies.tolist(), strict=True)], dtype=object),
         }
         for prefix, table in (("", arm), (_BASE, base)):
-            logprob, top = _scores(table, arm.n)
+            logprob, top = how_likely(table, arm.n)
             seen = np.where(np.isnan(logprob), np.nan, chance_within(logprob, self.tries) >= self.chance)
             greedy = np.where(np.isnan(top), np.nan, top >= 1)
             near = np.where(np.isnan(top) | (kind != RECORDS), np.nan, top >= self.near)
@@ -269,10 +270,11 @@ def _by_person(found: Mapping[str, Array], person: Array) -> dict[str, Array]:
     return columns
 
 
-def _scores(table: Rows | None, n: int) -> tuple[Array, Array]:
+def how_likely(table: Rows | None, n: int) -> tuple[Array, Array]:
     """Log-probability of each text, and the share of its tokens that are the first choice; NaN where not scored.
 
-    Of texts whose tokens are not told one by one the share is 1 where all are, else 0.
+    Of records whose tokens are told one by one both are those of the second half; else the share is 1 where all tokens
+    are the first choice, else 0.
     """
     if table is None:
         return np.full(n, np.nan), np.full(n, np.nan)

@@ -58,9 +58,10 @@ class Source(Strict):
 class Canaries(Strict):
     """Canaries to plant in the twins, each by a fair coin of its own."""
 
-    kind: Literal["random", "secret", "mislabelled", "in_distribution", "random_suffix"]
+    kind: Literal["random", "secret", "mislabelled", "in_distribution", "random_suffix", "new_token"]
     """Random words; a templated secret; a training-like text with a wrong label; two halves of training texts in one;
-    the beginning of a training text with random words after it."""
+    the beginning of a training text with random words after it, or with one word that no text has and that is one token
+    to the model."""
     count: Positive
     """How many are made; about half of them are planted."""
     repetitions: Positive = 1
@@ -74,8 +75,8 @@ class Canaries(Strict):
     digits: Annotated[int, Field(ge=2, le=32)] = 8
     """For "secret: digits": how many."""
     references: Positive = 1000
-    """For "secret", with each template, "in_distribution" and "random_suffix": how many never-planted ones of the same
-    form the rank is taken among."""
+    """For "secret", with each template, "in_distribution", "random_suffix" and "new_token": how many never-planted ones
+    of the same form the rank is taken among."""
 
 
 class NearDuplicates(Strict):
