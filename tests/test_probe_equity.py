@@ -76,7 +76,7 @@ def test_groups_that_are_all_remembered_are_not_told_apart():
     assert estimate(given, "auc_difference").low == 0
     assert estimate(given, "recognition_difference", f"{REGION},fpr=0.01").low == 0
     assert verdict(given).outcome == "pass"
-    assert verdict(given).evidence.startswith("0 of 3 differences are larger")
+    assert verdict(given).evidence.startswith("0 of 4 differences are larger")
 
 
 def test_a_clean_twin_raises_an_alarm_no_more_often_than_the_level_says():
@@ -139,8 +139,9 @@ def test_a_group_of_members_alone_is_not_scored():
 def test_a_group_whose_records_are_too_short_to_be_halved_is_not_compared_in_what_is_said():
     some = tables(7)
     short = (some["arm"]["group:region"] == "south") & ~some["arm"]["is_member"]
-    top = [row[:4] if cut else row for row, cut in zip(some["arm"]["is_top"], short, strict=True)]
-    some["arm"] = some["arm"].assign(is_top=ragged(top))
+    for name in ("is_top", "logprobs"):
+        cut = [row[:4] if is_short else row for row, is_short in zip(some["arm"][name], short, strict=True)]
+        some["arm"] = some["arm"].assign(**{name: ragged(cut)})
     given = found(PROBE.answers(some, FACTS))
     assert isinstance(estimate(given, "auc_difference"), Estimate)
     assert estimate(given, "verbatim_difference").reason == "groups that can be compared: 1, where a difference needs 2"

@@ -195,6 +195,8 @@ def test_a_slice_is_put_in_words():
     assert part_words("attack=loss,fpr=0.01") == "attack loss, 1\u00a0% false alarms"
     assert part_words("attribute=region,group=South, East") == "region: South, East"
     assert part_words("repetitions=16") == "16 copies"
+    assert part_words("attribute=region,group=South, East,repetitions=4") == "region: South, East, 4 copies"
+    assert part_words("attribute=region,repetitions=1") == "region, 1 copy"
     assert part_words("domain=phone") == "domain phone"
     assert part_words("anything") == "anything"
 

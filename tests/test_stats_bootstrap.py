@@ -51,6 +51,23 @@ def test_clusters_are_drawn_whole():
     np.testing.assert_allclose(first_of_each.mean(axis=0), 1, atol=0.2)  # three standard errors
 
 
+def test_a_figure_that_needs_several_clusters_rests_on_its_part_of_the_rows_alone():
+    def gap(rows, weights):
+        """By part, the mean of the rows above zero minus that of the others."""
+        found = {}
+        for part in np.unique(rows["part"]):
+            ours, above = (rows["part"] == part) & (weights > 0), rows["y"] > 0
+            if (ours & above).any() and (ours & ~above).any():
+                sides = [np.average(rows["y"][ours & s], weights=weights[ours & s]) for s in (above, ~above)]
+                found["gap", str(part)] = sides[0] - sides[1]
+        return found
+
+    part = np.repeat(np.array(["records", "canaries"], dtype=object), [40, 30])
+    found = bootstrap(gap, rows_of(rng().normal(size=70), part=part), rng=rng(), draws=50)
+
+    assert (found["gap", "records"].n, found["gap", "canaries"].n) == (40, 30)
+
+
 def test_strata_keep_their_sizes():
     stratum = np.repeat([True, False], [30, 70])
 

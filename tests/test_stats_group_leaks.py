@@ -2,14 +2,19 @@ import numpy as np
 import pytest
 
 from probes.results import Estimate, NotMeasured
+from probes.stats.bootstrap import DRAWS
 from probes.stats.codes import read_only
 from probes.stats.group_leaks import (
     auc_by_group,
+    excess,
+    groups_told,
+    means_by_group,
     rates_by_group,
     weighted_auc_by_group,
     weighted_rates_by_group,
 )
 from probes.stats.groups import NOT_SCORED
+from probes.stats.replicates import Replicates
 from probes.stats.roc import accused_at_fpr, auc, tpr_at_fpr
 
 
@@ -113,3 +118,73 @@ def test_perfect_leaks_and_none_at_all_have_limits():
     silent = rates_by_group(lambda w: np.zeros(800, dtype=bool), is_member, group, cluster, np.random.default_rng(0))
     assert (silent.gap.value, silent.gap.low, silent.gap.null.p) == (0.0, 0.0, 1.0)
     assert 0 < silent.gap.high < 0.1
+
+
+def exposed(seed, *, n=200, **more):
+    """Numbers by group and coin, and what gives the mean of some with its interval."""
+    score, is_member, group, _ = world(seed, n=n, **more)
+    rng = np.random.default_rng(seed)
+
+    def mean(ours, level):
+        mine = score[ours]
+        draws = mine[rng.integers(len(mine), size=(DRAWS, len(mine)))].mean(axis=1)
+        return Replicates(value=float(mine.mean()), draws=draws, n=len(mine)).estimate(level)
+
+    return mean, is_member, group, score
+
+
+def means(some):
+    mean, is_member, group, _ = some
+    return means_by_group(mean, is_member, group, np.random.default_rng(0), draws=999)
+
+
+def test_a_gap_of_means_is_that_of_what_members_have_more():
+    some = exposed(1, shift=(1.5, 0.0), ease=(0.0, 2.0))
+    _, is_member, group, score = some
+    found = means(some)
+    excess = [score[(group == g) & is_member].mean() - score[(group == g) & ~is_member].mean() for g in ("g0", "g1")]
+    assert found.gap.value == pytest.approx(abs(excess[0] - excess[1]))
+    assert found.gap.low > 0.5
+    assert found.gap.null.p < 0.01
+    assert found.members["g0"].value == score[(group == "g0") & is_member].mean()
+    assert found.others["g0"].value == score[(group == "g0") & ~is_member].mean()
+
+
+@pytest.mark.parametrize(
+    "truth", [{}, {"ease": (0.0, 3.0)}, {"shift": (1.0, 1.0)}, {"shift": (0.0,) * 4, "ease": (0.0,) * 4}]
+)
+def test_means_of_groups_that_leak_alike_are_told_apart_no_more_often_than_the_level_says(truth):
+    gaps = [means(exposed(seed, n=120, **truth)).gap for seed in range(40)]
+    assert sum(gap.low > 0 for gap in gaps) <= 5  # more of 40 at 5 % would happen once in 70 times
+    assert sum(gap.null.p <= 0.05 for gap in gaps) <= 5
+
+
+def test_an_excess_is_the_difference_with_the_limits_of_both_sides():
+    found = means(exposed(3, shift=(1.0, 0.0)))
+    members, others = found.members["g0"], found.others["g0"]
+    given = excess(members, others)
+    assert given.value == pytest.approx(members.value - others.value)
+    assert given.low == pytest.approx(given.value - np.hypot(members.value - members.low, others.high - others.value))
+    assert given.high == pytest.approx(given.value + np.hypot(members.high - members.value, others.value - others.low))
+    assert given.n == members.n + others.n
+    assert excess(NotMeasured(reason="few"), others) == excess(members, NotMeasured(reason="few"))
+
+
+def test_means_of_one_group_or_none_have_no_difference():
+    mean, is_member, group, _ = exposed(2, shift=(0.0,), ease=(0.0,))
+    assert means((mean, is_member, group, None)).gap.reason.startswith("groups that can be compared: 1")
+    nobody = means((mean, is_member, np.full(200, NOT_SCORED, dtype=object), None))
+    assert nobody.members == {}
+    assert nobody.gap.reason.startswith("groups that can be compared: 0")
+
+
+def test_groups_are_told_where_both_sides_are_and_enough_rows():
+    group = np.array(["a"] * 40 + ["b"] * 40 + ["c"] * 20 + ["unknown"] * 40, dtype=object)
+    is_member, told = np.arange(140) % 2 == 0, np.ones(140, dtype=bool)
+    told[40:62] = False  # of b 9 members and 9 others remain
+    named = groups_told(group, told, is_member, np.arange(140), minimum=30)
+    assert set(named[:40]) == {"a"}
+    assert set(named[40:]) == {NOT_SCORED}
+    told[40:60] = True
+    assert set(groups_told(group, told, is_member, np.arange(140), minimum=30)[40:80]) == {"b"}
+    assert set(groups_told(group, told, is_member, np.arange(140) // 10, minimum=30)) == {NOT_SCORED}  # 4 clusters

@@ -6,7 +6,8 @@ key that is undefined under the weights is left out (a value that is not finite 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import isfinite
+from functools import cached_property
+from math import isclose, isfinite, nan
 
 import numpy as np
 
@@ -193,7 +194,8 @@ class Question:
 
         A mean, rate or quantile is defined on a cluster alone exactly if it contributes. A key that needs clusters of
         several kinds (an AUC, a gap between groups) is still defined without all those on which it is defined alone:
-        it rests on the clusters behind its slice, or on all where that is not enough either.
+        it rests on the clusters behind its slice, or on all where that is not enough either; where rows are of several
+        parts (`part`), such as records and canaries, on all of those parts without which it is another.
         """
         alone = {key: np.zeros(self.clusters, dtype=bool) for key in keys}
         for cluster in range(self.clusters):
@@ -213,11 +215,27 @@ class Question:
                 without[mask.tobytes()] = self._at(np.where(mask[self._cluster], 0.0, _CROWD))
             return key not in without[mask.tobytes()]
 
-        everything = np.ones(self.clusters, dtype=bool)
-        return {
-            key: next(int(m.sum()) for m in (alone[key], of_slice[key[1]], everything) if suffices(m, key))
-            for key in keys
-        }
+        found = {}
+        for key in keys:
+            enough = [mask for mask in (alone[key], of_slice[key[1]]) if suffices(mask, key)]
+            found[key] = int(enough[0].sum()) if enough else self._clusters_of_its_parts(key, keys[key])
+        return found
+
+    def _clusters_of_its_parts(self, key: Key, value: float) -> int:
+        """The number of clusters of the parts of the rows without which a key has another value, or none."""
+        is_behind = np.ones(len(self._cluster), dtype=bool)
+        for rows, values in self._without_part:
+            is_behind &= ~(rows & isclose(values.get(key, nan), value, rel_tol=1e-12, abs_tol=1e-15))
+        return len(np.unique(self._cluster[is_behind]))
+
+    @cached_property
+    def _without_part(self) -> list[tuple[Array, Values]]:
+        """For each part of the rows, which they are, and the values without them."""
+        if "part" not in self._arms[0]:
+            return []
+        parts = codes(self._arms[0]["part"])
+        of_part = [parts.index == number for number in range(len(parts.values))]
+        return [(rows, self._at(np.where(rows, 0.0, 1.0))) for rows in of_part]
 
 
 def difference(values: Sequence[Values]) -> Values:

@@ -1,7 +1,8 @@
 """How far groups lie apart in what a model leaks of them.
 
-Two questions. How well are a group's members told from its others (an AUC within each group); and how much more often
-does something happen to a group's members than to its others: being accused by an attacker, being said word for word.
+Three questions. How well are a group's members told from its others (an AUC within each group); how much more often
+does something happen to a group's members than to its others: being accused by an attacker, being said word for word;
+and how much larger is a number, such as the exposure of canaries, for its members than for its others.
 Members are set against others of their own group, so that a group whose texts are easy for every model does not look
 remembered. A largest difference is biased upwards, so each comes with what groups that leak alike would show, with the
 p-value of that, and with limits made of simultaneous pairwise intervals, which can include 0.
@@ -18,10 +19,10 @@ from probes.protocol import Array
 from probes.results import Estimate, NotMeasured, Null, Value
 from probes.stats.bootstrap import cluster_weights
 from probes.stats.codes import codes
-from probes.stats.groups import NOT_SCORED, null_of, too_few
+from probes.stats.groups import NOT_SCORED, null_of, scored_groups, too_few
 from probes.stats.intervals import wilson_limits
 from probes.stats.power import POWER
-from probes.stats.roc import auc, weighted_auc
+from probes.stats.roc import FEWEST_PER_CLASS, auc, weighted_auc
 
 RESAMPLES = 200
 """Resamples that tell how much more rates vary than those of independent rows with a fixed threshold."""
@@ -32,6 +33,9 @@ SHUFFLES = 4999
 Outcomes = Callable[[Array], Array | None]
 """What happened to each row, shape (N,), boolean, under weights; None where it is undefined under them."""
 
+Mean = Callable[[Array, float], Value]
+"""The mean over the rows of a mask, shape (N,), with its interval at a confidence level."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Leaks:
@@ -39,13 +43,34 @@ class Leaks:
 
     Attributes:
         members: By group, the figure of its members, with simultaneous intervals.
-        others: By group, the same of its others, where the figure is a rate.
+        others: By group, the same of its others, where the figure is a rate or a mean.
         gap: The largest difference between two groups.
     """
 
     members: Mapping[str, Value]
     others: Mapping[str, Value]
     gap: Value
+
+
+def groups_told(group: Array, is_told: Array, is_member: Array, cluster: Array, *, minimum: int) -> Array:
+    """The groups that are large enough, and have members and others of enough clusters about which something is told.
+
+    Args:
+        group: Names of groups, shape (N,).
+        is_told: Whether there is a figure of the row, shape (N,).
+        is_member: Shape (N,), boolean.
+        cluster: What is independent of each other, shape (N,).
+        minimum: Groups of fewer rows, told or not, are not scored.
+
+    Returns:
+        The names, shape (N,), `NOT_SCORED` in place of the others and of "unknown".
+    """
+    found = scored_groups(group, minimum=minimum)
+    for name in _names(found):
+        ours = (found == name) & is_told
+        if min(len(set(cluster[ours & side].tolist())) for side in _sides(is_member)) < FEWEST_PER_CLASS:
+            found[found == name] = NOT_SCORED
+    return found
 
 
 def auc_by_group(
@@ -140,6 +165,53 @@ def rates_by_group(
     found = [_estimates(names, rates[side], worth[side], sides[side], level, shared) for side in (0, 1)]
     gap = _gap_of_rates(rates, sides, clusters, resampled, rng, level, draws)
     return Leaks(members=found[0], others=found[1], gap=gap)
+
+
+def means_by_group(
+    mean: Mean,
+    is_member: Array,
+    group: Array,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    draws: int = SHUFFLES,
+) -> Leaks:
+    """The mean of a number over each group's members and over its others, and how far the excess differs.
+
+    The gap is the largest difference between groups in the members' mean minus the others'. Its limits join those of
+    the four means of a pair (Zou and Donner 2008, as in `auc_by_group`). The null draws excesses that are normal
+    around one that all groups share, with the standard errors that the intervals of the means imply.
+
+    Args: as `auc_by_group`; `mean` gives the mean over some rows, which are independent of each other.
+    """
+    names = _names(group)
+
+    def at(confidence: float) -> list[list[Value]]:
+        return [[mean((group == name) & side, confidence) for name in names] for side in _sides(is_member)]
+
+    shared = 1 - (1 - level) / max(1, len(names))
+    members, others = (
+        {name: _shared(value, level, shared, names) for name, value in zip(names, side, strict=True)}
+        for side in at(shared)
+    )
+    pairs = len(names) * (len(names) - 1) // 2
+    pairwise = 1 - (1 - level) / max(1, pairs)
+    both = [(m, o) for m, o in zip(*at(pairwise), strict=True) if isinstance(m, Estimate) and isinstance(o, Estimate)]
+    gap = too_few(len(both)) if len(both) < 2 else _gap_of_means(both, pairs, pairwise, rng, level, draws)
+    return Leaks(members=members, others=others, gap=gap)
+
+
+def excess(members: Value, others: Value) -> Value:
+    """A group's figure of members minus that of its others, with the limits that those of the two imply.
+
+    Where one of them was not measured, it is not either.
+    """
+    if isinstance(members, NotMeasured) or isinstance(others, NotMeasured):
+        return members if isinstance(members, NotMeasured) else others
+    ends = np.array([(one.value, one.low, one.high) for one in (members, others)]).T  # (3, 2)
+    value, low, high = _joined(ends[0], ends[1], ends[2], np.array([1, -1]))
+    method = f"differences of {members.method}"
+    return replace(members, value=value, low=low, high=high, n=members.n + others.n, method=method, null=None)
 
 
 def weighted_auc_by_group(score: Array, is_member: Array, group: Array, weights: Array) -> dict[str, float]:
@@ -255,6 +327,34 @@ def _gap_of_rates(
         method=_method("Wilson intervals on effective sizes", pairs, pairwise),
         null=_null(noise, value, groups),
         detectable=_detectable(noise, np.sqrt(independent * widest)),
+    )
+
+
+def _gap_of_means(
+    both: Sequence[tuple[Estimate, Estimate]],
+    pairs: int,
+    pairwise: float,
+    rng: np.random.Generator,
+    level: float,
+    draws: int,
+) -> Value:
+    """The gap of the means of members and others of each group, of which the intervals are at the pairwise level."""
+    ends = np.array([[(one.value, one.low, one.high) for one in sides] for sides in both]).T  # (3, 2, G)
+    of_pairs = [ends[:, :, list(pair)] for pair in combinations(range(len(both)), 2)]
+    signs = np.array([[1, -1], [-1, 1]])
+    value, low, high = _extremes([_joined(v, down, up, signs) for v, down, up in of_pairs])
+    errors = np.array([np.hypot(_error(members, pairwise), _error(others, pairwise)) for members, others in both])
+    noise = np.ptp(rng.normal(size=(draws, len(both))) * errors, axis=1)
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        n=sum(one.n for sides in both for one in sides),
+        unit_of_n=both[0][0].unit_of_n,
+        method=_method("bootstrap intervals", pairs, pairwise),
+        null=_null(noise, value, len(both)),
+        detectable=_detectable(noise, errors),
     )
 
 

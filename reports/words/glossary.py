@@ -59,6 +59,11 @@ _BY_METRIC = {
         "How many members of a group the attacker recognises, less how many of the group's others are accused wrongly. "
         "A group whose texts any model finds easy has more of both, and is not the more remembered for it.",
     ),
+    "exposure_difference": (
+        "Exposure added by planting",
+        "How much higher canaries that begin as texts of a group's people stand in the ranking where they were planted "
+        "than where they were left out. A group whose texts any model finds easy stands higher in both.",
+    ),
 }
 
 

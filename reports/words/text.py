@@ -93,9 +93,9 @@ def part_words(part: str) -> str:
             pairs.append((key, value) if is_pair else ("", key))
         else:
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")  # a comma within a name
-    named = dict(pairs)
-    if set(named) == {"attribute", "group"}:
-        return f"{named['attribute']}: {named['group']}"
+    if [key for key, _ in pairs[:2]] == ["attribute", "group"]:
+        (_, attribute), (_, group), *pairs = pairs
+        pairs.insert(0, ("", f"{attribute}: {group}"))
     return ", ".join(_piece(key, value) for key, value in pairs)
 
 
