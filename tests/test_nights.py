@@ -1,5 +1,6 @@
 import html
 import json
+import math
 import re
 import subprocess
 import sys
@@ -177,10 +178,11 @@ def written(root, seed: int, leak: float, *, coins: int | None = None, claim=CLA
     kept = replace(record.provenance, coins=committed, seeds={"coins": tossed})
     shown = ArmSeries(arm="dp-twin", probe="canaries", seed=1, series=drawn)
     again = ArmSeries(arm="dp-twin", probe="canaries", seed=2, series=series(seed + 500, 9.0, claim))
+    added = [ArmSeries(arm=arm, probe="canaries", seed=1, series=drawn) for arm in changed.get("added", ())]
     other = ArmSeries(arm="standard-twin", probe="canaries", seed=1, series=series(seed, leak, None))
     arms = tuple(_trained(arm, changed.get("weights", f"{seed}")) for arm in record.arms)
     arms = tuple(replace(arm, control="no_noise") if arm.name == changed.get("control") else arm for arm in arms)
-    found = replace(record, title=title, provenance=kept, series=(shown, again, other), arms=arms)
+    found = replace(record, title=title, provenance=kept, series=(shown, again, *added, other), arms=arms)
     started = changed.get("started", f"2026-01-{30 - seed:02d}T00:00:00+00:00")
     folder.record.write_text(dumps(found), "utf-8")
     folder.run.write_text(dumps(replace(make.run(), started=started)), "utf-8")
@@ -204,6 +206,18 @@ def test_the_runs_of_a_title_are_read_in_the_order_of_their_start(tmp_path):
         written(tmp_path, seed, 0.5)
     written(tmp_path, 9, 9.0, title="another")
     assert said(tmp_path, title="demo").course.columns["night"] == ("demo-3", "demo-2", "demo-1", "demo-0")
+
+
+def test_a_claim_that_is_added_later_changes_none_that_stands_and_all_share_five_percent(tmp_path):
+    def shares() -> dict[str, float]:
+        return {arm.arm: math.exp(-arm.course.notes["refutes_at"]) for arm in over_nights(tmp_path).arms}
+
+    written(tmp_path, 0, 0.5, started="2026-01-01T00:00:00+00:00", added=["b"])
+    assert shares() == pytest.approx({"dp-twin": 0.02, "b": 0.02})
+    written(tmp_path, 1, 0.5, started="2026-01-02T00:00:00+00:00", added=["b", "c"])
+    written(tmp_path, 2, 0.5, started="2026-01-03T00:00:00+00:00", added=["d", "e"])
+    assert shares() == pytest.approx({"dp-twin": 0.02, "b": 0.02, "c": 0.008, "d": 0.0008, "e": 0.0008})
+    assert sum(shares().values()) < 0.05
 
 
 def test_of_several_training_seeds_that_share_the_coins_the_first_speaks(tmp_path):
@@ -331,7 +345,7 @@ def test_a_clean_series_is_not_refuted_and_its_page_fetches_nothing(tmp_path):
     page = (tmp_path / "nights.html").read_text("utf-8")
     assert page.count("<figure>") == page.count('<svg class="fig"') == 3  # two of the claim, one of the arm without
     assert "6 nights did not refute the claim" in page
-    assert "e-value 1/0.05" in page
+    assert "e-value 1/0.04" in page
     assert not re.findall(r"(?:src|href)=\"(?!#)", page)
     assert not re.findall("<script|https?://(?!www.w3.org)", page)
 

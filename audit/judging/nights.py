@@ -26,6 +26,8 @@ SAME_CLAIM = 0.01
 SAME_DELTA = 2.0
 """Deltas up to this factor apart are one claim: the customary delta follows the size of the data."""
 
+_SHARE = 0.8  # of the error that is left, what the claims of a night that brings new ones get
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
@@ -67,7 +69,8 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
         root: The folder that the run folders stand in.
         title: The title of the audit, as its records have it; None where there is but one.
         level: Confidence level, over all nights and claims together and whenever one looks: what it leaves is shared
-            evenly among the claims (Bonferroni).
+            among the claims, see `_levels`. The bounds, which are for a number of nights fixed beforehand, share it
+            evenly.
 
     Raises:
         Refused: No runs, or several titles and none named; a record or a `run.json` that cannot be read.
@@ -82,17 +85,37 @@ def over_nights(root: Path, title: str | None = None, *, level: float = 0.95) ->
     guessed = {key: nights for key, nights in _guessed(runs).items() if key not in by_arm}
     counted = {key: _comparable(some) for key, some in sorted(by_arm.items())}
     each = 1 - (1 - level) / max(1, len(counted))
+    levels = _levels({key: runs.index(some[0].run) for key, some in by_arm.items()}, level)
     return Nights(
         title=runs[0].record.title,
         started={run.name: run.started for run in runs},
         copies=tuple(run.name for at, run in enumerate(runs) if run.coins in {other.coins for other in runs[:at]}),
         unfinished=tuple(_unfinished(root, runs[0].record.title)),
-        arms=tuple(_arm(arm, probe, some, each) for (arm, probe), some in counted.items()),
+        arms=tuple(_arm(*key, some, levels[key], each) for key, some in counted.items()),
         unclaimed=tuple(
             ArmBounds(arm=arm, probe=probe, bounds=bounds_of(some, level=each))
             for (arm, probe), some in sorted(guessed.items())
         ),
     )
+
+
+def _levels(first: Mapping[tuple[str, str], int], level: float) -> dict[tuple[str, str], float]:
+    """The confidence level of each claim, such that a claim that is added later changes none that stands.
+
+    The claims that the first night had share four fifths of the error evenly, those that the next night with new ones
+    brought share four fifths of what is left, and so on: all of them together never have more than the whole.
+
+    Args:
+        first: By arm and probe, the place of the first run that put the claim to the test.
+        level: Confidence level over all claims.
+    """
+    left = 1 - level
+    levels: dict[tuple[str, str], float] = {}
+    for place in sorted(set(first.values())):
+        added = [key for key, at in first.items() if at == place]
+        levels |= dict.fromkeys(added, 1 - _SHARE * left / len(added))
+        left *= 1 - _SHARE
+    return levels
 
 
 def words(nights: Nights) -> str:
@@ -281,8 +304,8 @@ def _same_claim(first: Night, other: Night) -> None:
         )
 
 
-def _arm(arm: str, probe: str, nights: Sequence[Night], level: float) -> ArmNights:
-    verdict, course, bounds = together(nights, level=level)
+def _arm(arm: str, probe: str, nights: Sequence[Night], level: float, level_of_bounds: float) -> ArmNights:
+    verdict, course, bounds = together(nights, level=level, level_of_bounds=level_of_bounds)
     assert isinstance(verdict, Check), "the verdict comes first"
     assert isinstance(course, Series), "then the course"
     assert isinstance(bounds, Series), "then the bounds"

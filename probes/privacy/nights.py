@@ -109,12 +109,15 @@ class Night(Guessed):
         return super()._fields(numbers) | own
 
 
-def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check | Series]:
+def together(
+    nights: Sequence[Night], *, level: float = 0.95, level_of_bounds: float = 0.95
+) -> Iterator[Check | Series]:
     """The verdict of a series of audits of one arm, its course, and the bounds of all nights' guesses.
 
     Args:
         nights: In the order in which they were run.
-        level: Confidence level, over all nights together.
+        level: Confidence level of the verdict, over all nights together.
+        level_of_bounds: Confidence level of each of the bounds.
     """
     counted = _first_of_coins(nights)
     if not counted:
@@ -131,7 +134,7 @@ def together(nights: Sequence[Night], *, level: float = 0.95) -> Iterator[Check 
         },
         notes={"refutes_at": refuting_wealth(level)},
     )
-    yield bounds_of(counted, level=level)
+    yield bounds_of(counted, level=level_of_bounds)
 
 
 def _first_of_coins(nights: Sequence[AnyNight]) -> list[AnyNight]:
