@@ -27,7 +27,7 @@ Key = tuple[str, str]
 SENSITIVITY: Mapping[str, Sensitivity] = {
     "item_id": "public",  # salted where it came from the user's data
     "cluster": "public",
-    "stratum": "public",
+    "stratum": "derived",  # it may tell a coin, a domain, or a kind of personal data
     "domain": "derived",
     "label": "derived",
     "is_member": "derived",

@@ -35,10 +35,13 @@ def a_run(store: Store, name: str, *objects: str) -> RunFolder:
         objects={used: used for used in objects},
     )  # fmt: skip
     write_text(folder.run, dumps(info))
-    rows = Rows({"item_id": ["a", "b"], "score": [0.1, 0.2], "group:age": ["x", "y"], "secret": ["s", "t"]})
+    told = {"stratum": ["records, True", "records, False"], "is_member": [True, False]}
+    rows = Rows({"item_id": ["a", "b"], "score": [0.1, 0.2], "group:age": ["x", "y"], **told, "secret": ["s", "t"]})
     private_folder(folder.rows / "dp@0")
     pq.write_table(rows.to_arrow(), folder.rows / "dp@0" / "utility.parquet")
-    pq.write_table(rows.drop(["score", "group:age", "secret"]).to_arrow(), folder.rows / "dp@0" / "plain.parquet")
+    pq.write_table(
+        rows.drop(["score", "group:age", "secret", *told]).to_arrow(), folder.rows / "dp@0" / "plain.parquet"
+    )
     for file in (folder.record, folder.seal, folder.config):
         write_json(file, {})
     folder.write_manifest()
@@ -103,8 +106,8 @@ def test_nothing_is_deleted_where_it_is_not_known_what_another_run_uses(store):
     ("keep", "left"),
     [
         ("public", ["item_id"]),
-        ("derived", ["item_id", "score"]),
-        ("personal", ["item_id", "score", "group:age"]),
+        ("derived", ["item_id", "score", "stratum", "is_member"]),
+        ("personal", ["item_id", "score", "group:age", "stratum", "is_member"]),
     ],
 )
 def test_columns_that_are_more_sensitive_than_what_is_kept_are_deleted(store, keep, left):

@@ -228,18 +228,16 @@ def test_never_planted_new_tokens_stand_after_texts_that_begin_no_canary_as_long
     assert max(Counter(beginnings(references)).values()) <= 6
 
 
-def test_never_planted_new_tokens_share_words_only_where_fewer_are_left():
-    spec = Canaries(kind="new_token", count=20, references=25)
-    canaries, references = made(spec, words=NEW[:30])
-    assert set(Counter(references["secret"]).values()) == {2, 3}
-    assert set(references["secret"]) == set(NEW[:30]) - set(canaries["secret"])
+def test_never_planted_new_tokens_have_words_of_their_own_too():
+    canaries, references = made(Canaries(kind="new_token", count=20, references=10), words=NEW[:30])
+    assert sorted([*canaries["secret"], *references["secret"]]) == sorted(NEW[:30])
 
 
 def test_a_new_token_is_no_part_of_its_own_beginning_and_one_space_stands_before_it():
     texts = [f"quabas{i} bo\n\ncu {i}" if i % 2 else f"qudes{i} bo\t cu {i}" for i in range(60)]
     core = Items({"item_id": texts, "cluster": texts, "text": texts})
     spec = Canaries(kind="new_token", count=10, references=40)
-    for items in made(spec, core=core, classes=0, words=["quaba", "qude", *NEW[:20]][:22]):
+    for items in made(spec, core=core, classes=0, words=["quaba", "qude", *NEW[:50]]):
         for text, word in zip(items["text"], items["secret"], strict=True):
             assert text.find(word) == len(text) - len(word)
             assert re.fullmatch(r"qu(aba|de)s\d+ bo \w+", text)
@@ -249,7 +247,7 @@ def test_a_new_token_is_no_part_of_the_second_text():
     texts = [f"bo bi cu {i} and more {i}" for i in range(40)]
     core = Items({"item_id": texts, "cluster": texts, "text": texts, "text_pair": ["squabas"] * 40})
     for items in made(
-        Canaries(kind="new_token", count=3, references=9), core=core, classes=0, words=["quaba", *NEW[:8]]
+        Canaries(kind="new_token", count=3, references=9), core=core, classes=0, words=["quaba", *NEW[:14]]
     ):
         assert "quaba" not in set(items["secret"])
 
@@ -274,11 +272,8 @@ def test_words_for_new_tokens_are_asked_for_once_after_all_other_canaries_and_on
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (NEW[:4], "5 new_token ones need as many different words, of those that stand in no text and are one token to"),
-        (
-            NEW[:5],
-            "9 new_token references need a word that no canary has, .*; got 0; lower count, or use random_suffix",
-        ),
+        (NEW[:4], "5 new_token ones need as many different words that stand in no .*; got 4; lower count, or"),
+        (NEW[:13], "9 new_token references need as many different words .*; got 8; lower references, or use"),
     ],
 )
 def test_a_vocabulary_with_too_few_unused_words_is_refused(words, message):

@@ -13,25 +13,37 @@ from scipy.stats import binom
 from audit.data.division import audit_pool, largest_pool
 from audit.opening import opened, ordered
 from audit.planning.forecast import forecast
-from audit.planning.pool import Allowed, Rate, _allowed, fewest_nonmembers, sufficient_pool
+from audit.planning.pool import Allowed, Rate, _allowed, sufficient_pool
 from audit.progress import Lines
 from audit.settings.sections.data import Data, World
-from probes.privacy.membership import _are_enough
+from probes.privacy.membership import are_enough, fewest_nonmembers
 from probes.protocol import Items
 
 
-@pytest.mark.parametrize(("nonmembers", "units"), [(1, 5), (3, 11), (300, 641), (3000, 6128)])
-def test_the_smallest_pool_leaves_enough_out_19_times_in_20_and_one_unit_less_does_not(nonmembers, units):
-    assert sufficient_pool(nonmembers) == units  # (1, 5): 1 - 1/32 = 0.969 and 1 - 1/16 = 0.9375, by hand
-    enough, too_few = (1 - binom.pmf(np.arange(nonmembers), n, 0.5).sum() for n in (units, units - 1))
+@pytest.mark.parametrize(
+    ("nonmembers", "share", "units"),
+    [
+        (1, 0.5, 5),
+        (3, 0.5, 11),
+        (300, 0.5, 641),
+        (3000, 0.5, 6128),
+        (1, 0.25, 11),
+        (300, 0.25, 1301),
+        (3000, 0.25, 12314),
+    ],
+)
+def test_the_smallest_pool_leaves_enough_out_19_times_in_20_and_one_unit_less_does_not(nonmembers, share, units):
+    """By hand: of 5 coins 1 - 1/32 = 0.969 and of 4 1 - 1/16 = 0.9375; 1 - 0.75^11 = 0.958 and 1 - 0.75^10 = 0.944."""
+    assert sufficient_pool(nonmembers, share) == units
+    enough, too_few = (1 - binom.pmf(np.arange(nonmembers), n, share).sum() for n in (units, units - 1))
     assert too_few < 0.95 <= enough
 
 
 @pytest.mark.parametrize(("fpr", "nonmembers"), [(0.1, 30), (0.01, 300), (0.001, 3000), (0.007, 429)])
 def test_a_rate_needs_as_many_non_members_as_the_probe_asks_for(fpr, nonmembers):
     assert fewest_nonmembers(fpr) == nonmembers
-    assert _are_enough(nonmembers, fpr)
-    assert not _are_enough(nonmembers - 1, fpr)
+    assert are_enough(nonmembers, fpr)
+    assert not are_enough(nonmembers - 1, fpr)
 
 
 def test_the_largest_pool_leaves_one_unit_and_the_heavy_ones_outside():
@@ -42,21 +54,33 @@ def test_the_largest_pool_leaves_one_unit_and_the_heavy_ones_outside():
     assert in_pool.tolist() == [True, True, True, False]
 
 
-RATE = Rate(fpr=0.001, nonmembers=3000, is_allowed=False, pool=6128, records=None)
+RATE = Rate(
+    fpr=0.001, nonmembers=3000, is_allowed=False, is_allowed_chosen=False, pool=6128, pool_chosen=12314, records=None
+)
+MEASURED = replace(RATE, fpr=0.01, nonmembers=300, is_allowed=True, is_allowed_chosen=True, pool=641, pool_chosen=1301)
 FOUND = Allowed(
     arms=("dp-twin",), probe="membership", setting="data.pool", units=2200, members=1090, nonmembers=1110,
-    rates=(replace(RATE, fpr=0.01, nonmembers=300, is_allowed=True, pool=641), RATE),
+    rates=(MEASURED, RATE),
 )  # fmt: skip
 
 
 def test_one_line_tells_which_rates_are_measured_and_what_the_others_need():
     assert FOUND.words == (
         "1,090 members and 1,110 non-members; members recognised can be measured at 1 % false alarms; not measured at "
-        "0.1 %, which needs 3,000 non-members: data.pool: 6128 has them 19 times in 20"
+        "0.1 %, which needs 3,000 non-members: data.pool: 6128 has them 19 times in 20, 12314 also in the half on "
+        "which the chosen attack is reported"
     )
     short = replace(FOUND, rates=(replace(RATE, records=8756),))
-    assert short.words.endswith("19 times in 20, for which the data need about 8,756 records")
+    assert short.words.endswith("is reported; the former needs data of about 8,756 records")
     assert "can be measured" not in short.words
+
+
+def test_a_pool_that_has_too_few_for_the_chosen_attack_alone_says_so():
+    found = replace(FOUND, rates=(replace(MEASURED, is_allowed_chosen=False),))
+    assert found.words.endswith(
+        "; at 1 % each attack is measured, but not the one that is chosen, which is reported on half of the pool: "
+        "data.pool: 1301 is enough for it 19 times in 20"
+    )
 
 
 def planned(tmp_path, *changes: str):
@@ -93,7 +117,7 @@ def test_the_embedded_world_makes_as_many_tickets_as_are_asked_for():
     pool = Items({"item_id": ["a", "b"], "cluster": ["u1", "u2"], "is_member": [True, False]})
     found = _allowed(Data(world=World()), SimpleNamespace(pool=pool), ("dp-twin",), "membership", (0.001,))
     assert found.setting == "data.world.pool"
-    assert found.rates == (RATE,)
+    assert found.rates == (RATE,)  # one of two records left out is enough for none
 
 
 def test_without_the_probe_nothing_is_said(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,18 @@ def test_a_tokenizer_that_cannot_be_loaded_is_told_in_a_sentence(tmp_path):
         unused_words(Model(name=str(tmp_path)), [])
 
 
+def test_a_tokenizer_that_needs_a_package_that_is_not_there_is_told_in_a_sentence(tmp_path, monkeypatch):
+    """The Japanese tokenizer imports packages that are no dependency."""
+    monkeypatch.setitem(sys.modules, "fugashi", None)
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\nlamp\n")
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}'
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(DataError, match=r"cannot be loaded \("):
+        unused_words(Model(name=str(tmp_path)), [])
+
+
 def test_a_tokenizer_is_named_by_its_files_and_on_the_hub_by_its_commit(tmp_path):
     model = word_pieces(tmp_path / "one", ["lamp"])
     named = tokenizer_inputs(model)
@@ -133,7 +146,11 @@ def test_words_of_the_prompt_and_of_other_canaries_are_not_planted(tmp_path):
     """Nor what stands in the prompt within a word, or the word would be looked for there."""
     model, (first, second, *others) = word_pieces(tmp_path / "model", [*PLAIN, *RARE]), RARE[:6]
     secret = {"kind": "secret", "count": 2, "template": " ".join([*others, "{secret}"]), "references": 2}
-    planted = [{"kind": "new_token", "count": 3, "references": 500}, secret, {"kind": "new_token", "count": 4}]
+    planted = [
+        {"kind": "new_token", "count": 3, "references": len(RARE) - 13},
+        secret,
+        {"kind": "new_token", "count": 4, "references": 1},
+    ]
     asked = config(tmp_path, model, task={"prompt": f"a{second}s {{text}} {first}"}, canaries=planted)
     splits = prepare(asked, base_folder=tmp_path, salt="s", canaries_wanted=True)
     assert splits.canaries["kind"].tolist() == ["new_token"] * 3 + ["secret"] * 2 + ["new_token"] * 4
@@ -146,7 +163,7 @@ def test_words_of_the_prompt_and_of_other_canaries_are_not_planted(tmp_path):
 def test_too_few_unused_words_are_told_with_what_to_do(tmp_path):
     model = word_pieces(tmp_path / "model", [*PLAIN, *RARE[:3]])
     message = (
-        "data.canaries: 5 new_token ones need as many different words, .*; got 3; lower count, or use random_suffix"
+        "data.canaries: 5 new_token ones need as many different words .*; got 3; lower count, or use random_suffix"
     )
     with pytest.raises(DataError, match=message):
         secrets(tmp_path, config(tmp_path, model))

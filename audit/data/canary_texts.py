@@ -174,8 +174,7 @@ class CanaryTexts:
             count: How many.
             rng: The randomness.
             reuse: Make what is never planted, after all that may be: a text may begin several, those first that begin
-                no canary, and a word that no canary has ends several where there are fewer such words than are asked
-                for. Else each has a text and a word of its own.
+                no canary. Each ends in a word of its own all the same: what shares a word is no further reference.
 
         Raises:
             DataError: The texts or the words do not give so many.
@@ -195,29 +194,26 @@ class CanaryTexts:
         ]
 
     def _ends(self, before: Sequence[str], rng: np.random.Generator, reuse: bool) -> list[str]:
-        """An unused word for each of some texts, which does not hold it; without `reuse` no other will have it."""
+        """An unused word for each of some texts, which does not hold it; no other will have it."""
+        free = len(self._free)
         left: list[str] = rng.permutation(self._free).tolist()
         ends = []
         for text in before:
             word = next((word for word in left if word not in text), None)
-            if word is None and reuse:
-                left += rng.permutation(self._free).tolist()
-                word = next((word for word in left if word not in text), None)
             if word is None:
-                needed = "references need a word that no canary has" if reuse else "ones need as many different words"
+                whose, lower = ("references", "references") if reuse else ("ones", "count")
                 raise DataError(
-                    f"data.canaries: {len(before):,} new_token {needed}, of those that stand in no text and are one"
-                    f" token to the model; got {len(self._free):,}; lower count, or use random_suffix"
+                    f"data.canaries: {len(before):,} new_token {whose} need as many different words that stand in no"
+                    f" text or canary and are one token to the model; got {free:,}; lower {lower}, or use random_suffix"
                 )
             left.remove(word)
             ends.append(word)
-        if not reuse:
-            self._free = sorted(left)
+        self._free = sorted(left)
         return ends
 
     @cached_property
     def _free(self) -> list[str]:
-        """The unused words that no canary has."""
+        """The unused words that none made so far has."""
         return list(self._unused())
 
     def _in_turn(self, rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:

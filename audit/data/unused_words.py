@@ -60,7 +60,7 @@ def tokenizer_inputs(model: Model) -> Any:
     name = model.tokenizer or model.name
     folder = Path(name)
     if not folder.is_dir():
-        return [name, model.revision]
+        return [name, _revision(model)]
     files = sorted(file for file in folder.iterdir() if file.suffix in _OF_TOKENIZERS)
     return {file.name: file_digest(file) for file in files}
 
@@ -70,15 +70,19 @@ def _tokenizer(model: Model) -> Any:
     from transformers import AutoTokenizer
 
     name = model.tokenizer or model.name
-    revision = None if Path(model.name).is_dir() else model.revision
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False, revision=revision)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False, revision=_revision(model))
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise DataError(
             f"data.canaries: new_token ones are made with the model's tokenizer, and that of {name} cannot be loaded"
             f" ({why})"
         ) from error
+
+
+def _revision(model: Model) -> str | None:
+    """The commit that the tokenizer is loaded at: that of a model from the hub."""
+    return None if Path(model.name).is_dir() else model.revision
 
 
 def _used(tokenizer: Any, texts: Iterable[str]) -> tuple[set[int], set[str]]:

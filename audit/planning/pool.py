@@ -2,12 +2,13 @@
 
 A true positive rate is measured where its false positive rate accuses enough non-members for an interval. Half of the
 pool are non-members, by fair coins, so a pool of twice as many units has too few every other time: a few more are
-needed. The coins are committed, so what this pool has is told, and no chance.
+needed. The strongest attack is chosen on one half of the records and reported on the other: it needs twice as many. The
+coins are committed, so what this pool has is told, and no chance.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from scipy.special import bdtrc
@@ -18,7 +19,8 @@ from audit.planning.expectations import asks_of
 from audit.running.arms import StoredModel
 from audit.running.order import Order
 from audit.settings.sections.data import Data
-from probes.privacy.membership import FEWEST_FALSE_ALARMS, Membership
+from probes.privacy.choosing import half_that_chooses
+from probes.privacy.membership import Membership, are_enough, fewest_nonmembers
 from probes.protocol import Items
 from probes.results import NotApplicable
 from reports.words.text import listed
@@ -35,7 +37,9 @@ class Rate:
         fpr: The rate.
         nonmembers: Non-members that it needs.
         is_allowed: Whether the pool has them.
+        is_allowed_chosen: Whether the half of it has them that the chosen attack is reported on.
         pool: Units of a pool that has them 19 times in 20; about as many, where units have several records.
+        pool_chosen: The same for the chosen attack.
         records: Records that the data would need for such a pool, about: None where these data have enough, or where
             the embedded world makes as many as are asked for.
     """
@@ -43,7 +47,9 @@ class Rate:
     fpr: float
     nonmembers: int
     is_allowed: bool
+    is_allowed_chosen: bool
     pool: int
+    pool_chosen: int
     records: int | None
 
 
@@ -72,15 +78,23 @@ class Allowed:
     @property
     def words(self) -> str:
         """For a person."""
-        allowed = [_percent(rate.fpr) for rate in self.rates if rate.is_allowed]
+        allowed = [_percent(rate.fpr) for rate in self.rates if rate.is_allowed_chosen]
         told = [f"members recognised can be measured at {listed(allowed)} false alarms"] if allowed else []
-        told += [self._of_missing(rate) for rate in self.rates if not rate.is_allowed]
+        told += [self._of_missing(rate) for rate in self.rates if not rate.is_allowed_chosen]
         return f"{self.members:,} members and {self.nonmembers:,} non-members; {'; '.join(told)}"
 
     def _of_missing(self, rate: Rate) -> str:
-        why = f"not measured at {_percent(rate.fpr)}, which needs {rate.nonmembers:,} non-members"
-        size = f"{why}: {self.setting}: {rate.pool} has them 19 times in 20"
-        return size if rate.records is None else f"{size}, for which the data need about {rate.records:,} records"
+        at = _percent(rate.fpr)
+        if rate.is_allowed:
+            return (
+                f"at {at} each attack is measured, but not the one that is chosen, which is reported on half of the "
+                f"pool: {self.setting}: {rate.pool_chosen} is enough for it 19 times in 20"
+            )
+        size = (
+            f"not measured at {at}, which needs {rate.nonmembers:,} non-members: {self.setting}: {rate.pool} has them "
+            f"19 times in 20, {rate.pool_chosen} also in the half on which the chosen attack is reported"
+        )
+        return size if rate.records is None else f"{size}; the former needs data of about {rate.records:,} records"
 
 
 def allowed(order: Order, splits: Splits, models: Mapping[tuple[str, int], StoredModel]) -> Iterator[Allowed]:
@@ -104,17 +118,17 @@ def allowed(order: Order, splits: Splits, models: Mapping[tuple[str, int], Store
         yield _allowed(order.config.data, splits, tuple(asked), name, fprs)
 
 
-def fewest_nonmembers(fpr: float) -> int:
-    """Non-members that a false positive rate needs, for an interval of the true positive rate."""
-    return math.ceil(FEWEST_FALSE_ALARMS / fpr - 1e-9)
+def sufficient_pool(nonmembers: int, share: float = 0.5) -> int:
+    """The smallest number of units of which at least so many are non-members that count, 19 times in 20.
 
-
-def sufficient_pool(nonmembers: int) -> int:
-    """The smallest number of fair coins of which at least so many fall to one side 19 times in 20."""
-    low, high = nonmembers - 1, 4 * nonmembers + 4  # too few, and enough
+    Args:
+        nonmembers: How many.
+        share: The chance that a unit is one: one half by its coin, a quarter if it must also lie in one of the halves.
+    """
+    low, high = nonmembers - 1, ceil(4 * nonmembers / share) + 8  # too few, and enough
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if bdtrc(nonmembers - 1, middle, 0.5) >= _OFTEN else (middle, high)
+        low, high = (low, middle) if bdtrc(nonmembers - 1, middle, share) >= _OFTEN else (middle, high)
     return high
 
 
@@ -122,13 +136,22 @@ def _allowed(data: Data, splits: Splits, arms: tuple[str, ...], probe: str, fprs
     pool = splits.pool
     is_member, units = pool["is_member"].astype(bool), len(np.unique(pool["cluster"].astype(str)))
     nonmembers = int((~is_member).sum())
+    reported = int((~is_member & ~half_that_chooses(pool["cluster"])).sum())
     rates = []
     for fpr in fprs:
-        needed = fewest_nonmembers(fpr)
-        size = sufficient_pool(math.ceil(needed * units / pool.n))
-        is_allowed = nonmembers >= needed
-        records = None if is_allowed or data.world is not None else _records(data, splits, size)
-        rates.append(Rate(fpr=fpr, nonmembers=needed, is_allowed=is_allowed, pool=size, records=records))
+        needed = ceil(fewest_nonmembers(fpr) * units / pool.n)
+        size, is_allowed = sufficient_pool(needed), are_enough(nonmembers, fpr)
+        rates.append(
+            Rate(
+                fpr=fpr,
+                nonmembers=fewest_nonmembers(fpr),
+                is_allowed=is_allowed,
+                is_allowed_chosen=are_enough(reported, fpr),
+                pool=size,
+                pool_chosen=sufficient_pool(needed, 0.25),
+                records=None if is_allowed or data.world is not None else _records(data, splits, size),
+            )
+        )
     return Allowed(
         arms=arms,
         probe=probe,
@@ -150,7 +173,7 @@ def _records(data: Data, splits: Splits, size: int) -> int | None:
         for share, part in ((data.validation, splits.validation), (data.test, splits.test))
         if share is None or isinstance(share, float)
     ]
-    return math.ceil((size + 1) / (most + 1) * (splits.train.n + sum(part.n for part in held)))
+    return ceil((size + 1) / (most + 1) * (splits.train.n + sum(part.n for part in held)))
 
 
 def _percent(fpr: float) -> str:

@@ -12,12 +12,12 @@ from audit.judging.gate import criterion
 from audit.judging.targets import address
 from audit.planning.expectations import asks_of
 from audit.planning.plan import ArmPlan
-from audit.planning.pool import fewest_nonmembers
 from audit.running.arms import StoredModel
 from audit.running.order import Order
 from audit.settings.sections.arms import TWIN
 from audit.settings.sections.policy import Gate, Policy
 from probes.privacy.canaries import UNCLAIMED_DELTA, Canaries
+from probes.privacy.membership import fewest_nonmembers
 from probes.protocol import Array, Ask, Facts, Items, Probe
 from probes.results import NotApplicable
 from probes.stats.epsilon import largest_refutable

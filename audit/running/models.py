@@ -121,7 +121,7 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
         config = AutoConfig.from_pretrained(source.name, **labels, **common)
         options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **common}
         model, info = _AUTO[head].from_pretrained(source.name, config=config, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{source.name}: cannot be loaded as a {head} model ({_first_line(error)})") from error
     if head == "causal" and config.model_type in ENCODERS and not config.is_decoder:
         raise ModelError(

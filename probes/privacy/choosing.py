@@ -37,11 +37,16 @@ class Choice:
     @classmethod
     def of(cls, attacks: Mapping[str, Array], is_member: Array, cluster: Array) -> "Choice":
         """The choice among some attacks; the first of those that are equally good, or cannot be compared."""
-        chooses = parts(cluster, 2, "half") == 0
+        chooses = half_that_chooses(cluster)
         ours = chooses.astype(np.float64)
         found = {name: weighted_auc(*scored(score, is_member, ours)) or 0.0 for name, score in attacks.items()}
         attack = max(found, key=lambda name: found[name])
         return cls(attack=attack, score=np.where(chooses, np.nan, attacks[attack]), chooses=chooses)
+
+
+def half_that_chooses(cluster: Array) -> Array:
+    """Which records choose the attack, shape (N,), boolean; the others are those that it is reported on."""
+    return np.asarray(parts(cluster, 2, "half") == 0)
 
 
 def coverage_of_choice(score: Array, chooses: Array) -> Coverage:

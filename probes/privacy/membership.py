@@ -179,7 +179,7 @@ class Membership:
             score, is_member, weight = scored(column, rows["is_member"], weights)
             values["auc", f"attack={attack}"] = weighted_auc(score, is_member, weight)
             for fpr in self.fprs:
-                if _are_enough(float(weight[~is_member].sum()), fpr):
+                if are_enough(float(weight[~is_member].sum()), fpr):
                     values["tpr_at_fpr", _part(attack, fpr)] = weighted_tpr_at_fpr(score, is_member, weight, fpr)
         return {key: value for key, value in values.items() if value is not None}
 
@@ -327,8 +327,14 @@ def _part(attack: str, fpr: float) -> str:
     return f"attack={attack},fpr={fpr:g}"
 
 
-def _are_enough(nonmembers: float, fpr: float) -> bool:
+def are_enough(nonmembers: float, fpr: float) -> bool:
+    """Whether a true positive rate at this false positive rate has an interval."""
     return nonmembers * fpr >= FEWEST_FALSE_ALARMS - 1e-9
+
+
+def fewest_nonmembers(fpr: float) -> int:
+    """Non-members from which a true positive rate at this false positive rate has an interval."""
+    return ceil(FEWEST_FALSE_ALARMS / fpr - 1e-9)
 
 
 def _why_not(is_member: Array, fpr: float) -> str:
@@ -336,9 +342,9 @@ def _why_not(is_member: Array, fpr: float) -> str:
     nonmembers = int((~is_member).sum())
     if not is_member.any():
         return "there are no members"
-    if _are_enough(nonmembers, fpr):
+    if are_enough(nonmembers, fpr):
         return ""
-    return f"{nonmembers:,} non-members; at least {ceil(FEWEST_FALSE_ALARMS / fpr - 1e-9):,} are needed"
+    return f"{nonmembers:,} non-members; at least {fewest_nonmembers(fpr):,} are needed"
 
 
 def _realised(score: Array, is_member: Array, fpr: float, level: float) -> str | None:
