@@ -25,7 +25,8 @@ from reports.figures.looks import Side
 from reports.record import load_record
 
 RANKS = 500
-ONCE, FOUR = (f"{REGION},repetitions={copies}" for copies in (1, 4))
+ONCE, FOUR = (f"{REGION},form=in_distribution,repetitions={copies}" for copies in (1, 4))
+OF_NORTH = f"{REGION},group=north,form=in_distribution,repetitions=4"
 
 
 def planted(seed, *, n=200, learnt=None, easy=None, copies=4, groups=("north", "south"), form="in_distribution"):
@@ -52,8 +53,8 @@ def test_a_group_whose_canaries_are_remembered_is_found():
     gap = estimate(given, "exposure_difference", FOUR)
     assert gap.low > 1
     assert gap.null.p < 0.001
-    assert estimate(given, "exposure", f"{REGION},group=north,repetitions=4").low > 3
-    assert estimate(given, "exposure_left_out", f"{REGION},group=north,repetitions=4").high < 3
+    assert estimate(given, "exposure", OF_NORTH).low > 3
+    assert estimate(given, "exposure_left_out", OF_NORTH).high < 3
     assert verdict(given).outcome == "fail"
     assert verdict(given).evidence.startswith("1 of 5 differences")
 
@@ -64,9 +65,54 @@ def test_a_group_whose_canaries_are_remembered_is_found():
     ids=["nothing is remembered", "all are alike", "all are known by heart", "one group is easier for any model"],
 )
 def test_groups_that_leak_alike_are_not_told_apart(world):
-    # 1,000 seeds each of the statistics, with 200 canaries: 5.0, 3.6, 0.1 and 4.5 % of the lower limits above 0.
+    # 1,000 seeds each of the statistics, with 200 canaries: 4.2, 4.6, 0.2 and 4.9 % of the lower limits above 0.
     gaps = [estimate(found(rows(seed, **world)), "exposure_difference", FOUR) for seed in (2, 3, 4)]
     assert sum(gap.low > 0 for gap in gaps) <= 1  # more would happen once in 140 times
+
+
+def two_forms(seed, *, n=300, minority=0.2):
+    """Canaries of which those with random ends leak and those of two persons' texts hardly, in all groups alike."""
+    rng = np.random.default_rng(seed)
+    first, second = (np.where(rng.random(2 * n) < minority, "south", "north").astype(object) for _ in range(2))
+    has_end = np.arange(2 * n) < n
+    group = np.where(has_end | (first == second), first, "unknown").astype(object)
+    is_member = rng.random(2 * n) < 0.5
+    known = is_member & (rng.random(2 * n) < np.where(has_end, 0.6, 0.02))
+    nats, ids = np.where(known, 0.0, rng.normal(-40, 3, 2 * n)), [f"canary-{i:03d}" for i in range(2 * n)]
+    form = np.where(has_end, "random_suffix", "in_distribution").tolist()
+    more = {"is_member": is_member, "repetitions": np.full(2 * n, 4), "form": form, "group:region": group}
+    arm = table([[x] for x in nats], **more).assign(item_id=ids, cluster=ids)
+    among = table([[x] for x in rng.normal(-40, 3, RANKS)])
+    return {
+        "canaries": arm,
+        "references": among.assign(cluster=["in_distribution"] * RANKS),
+        "ends": arm.take(np.flatnonzero(has_end)),
+        "end_references": among.assign(cluster=["random_suffix"] * RANKS),
+    }
+
+
+def test_groups_that_differ_in_their_mix_of_forms_alone_are_not_told_apart():
+    # Of all forms together 7 of 20 seeds would be flagged.
+    gaps = []
+    for seed in range(4):
+        given = found(PROBE.answers({**tables(seed), **two_forms(seed)}, FACTS))
+        gaps.append(estimate(given, "exposure_difference", f"{REGION},form=random_suffix,repetitions=4"))
+        few = estimate(given, "exposure_difference", FOUR)  # of these the minority has about 12
+        assert few.reason == "groups that can be compared: 1, where a difference needs 2"
+    assert sum(gap.low > 0 for gap in gaps) <= 1
+
+
+def test_canaries_are_compared_with_those_of_their_own_form():
+    some = PROBE.answers({**tables(0), **two_forms(0, minority=0.5)}, FACTS)
+    given = found(some)
+    assert set(some["part"]) == {"records", "canaries:in_distribution:4", "canaries:random_suffix:4"}
+    high, low = (
+        estimate(given, "exposure", f"{REGION},group=south,form={form},repetitions=4")
+        for form in ("random_suffix", "in_distribution")
+    )
+    assert high.low > low.high
+    (chart,) = [one for one in given if isinstance(one, Series) and one.name == "exposure:region"]
+    assert set(chart.columns["metric"]) == {"added, in distribution, 4 copies", "added, random suffix, 4 copies"}
 
 
 def test_the_figures_are_those_counted_one_by_one():
@@ -83,7 +129,7 @@ def test_the_figures_are_those_counted_one_by_one():
                     mine = float(arm["logprobs"][i].sum())
                     bits.append(np.log2(RANKS) - np.log2(1 + sum(other > mine for other in theirs)))
             means.append(sum(bits) / len(bits))
-            value = estimate(given, metric, f"{REGION},group={name},repetitions=4")
+            value = estimate(given, metric, FOUR.replace(",", f",group={name},", 1))
             assert value.value == pytest.approx(means[-1])
             assert (value.n, value.unit_of_n) == (len(bits), "canary")
         excess[name] = means[0] - means[1]
@@ -108,8 +154,8 @@ def test_the_paired_difference_says_that_a_private_arm_narrows_the_gap():
     assert narrowed["exposure_difference", FOUR].high < -0.5
     assert narrowed["exposure_difference", FOUR].n == 200
     assert narrowed["auc_difference", REGION].n == 800
-    is_north = (private["part"] == "canaries:4") & (private["group:region"] == "north")
-    of_north = narrowed["exposure", f"{REGION},group=north,repetitions=4"]
+    is_north = (private["part"] == "canaries:in_distribution:4") & (private["group:region"] == "north")
+    of_north = narrowed["exposure", OF_NORTH]
     assert of_north.n == (is_north & private["is_member"]).sum()
     same = paired_difference(PROBE.statistics, alike, standard, rng=rng(0), draws=200)["exposure_difference", FOUR]
     assert same.low <= 0 <= same.high
@@ -143,7 +189,7 @@ def test_small_groups_of_canaries_and_unknown_ones_are_named_and_not_compared():
 
 def test_one_group_has_its_exposure_and_no_difference():
     given = found(rows(2, groups=("north",)))
-    assert isinstance(estimate(given, "exposure", f"{REGION},group=north,repetitions=4"), Estimate)
+    assert isinstance(estimate(given, "exposure", OF_NORTH), Estimate)
     why = "groups that can be compared: 1, where a difference needs 2"
     assert estimate(given, "exposure_difference", FOUR).reason == why
 
@@ -171,7 +217,7 @@ def test_groups_of_canaries_are_personal_and_their_texts_in_no_row():
 def test_what_planting_adds_is_drawn():
     drawn = [one for one in found(rows(1, learnt={"north": 0.5})) if isinstance(one, Series)]
     (series,) = [one for one in drawn if one.name == "exposure:region"]
-    assert series.columns["metric"] == ("added, 4 copies",) * 2
+    assert series.columns["metric"] == ("added, in distribution, 4 copies",) * 2
     assert series.columns["group"] == ("north", "south")
     assert can_draw(Side(name="a-twin", look="standard", series=series))
 
@@ -218,9 +264,22 @@ def test_canaries_that_belong_to_no_group_or_are_not_ranked_are_not_asked_for(gi
 
 
 def test_without_such_canaries_it_says_which_would_do():
-    reason = estimate(found(PROBE.answers(tables(0), FACTS)), "exposure").reason
+    given = found(PROBE.answers(tables(0), FACTS))
+    reason = estimate(given, "exposure").reason
     assert "are invented, so they belong to no group" in reason
     assert reason.endswith("plant some of kind new_token, random_suffix or in_distribution")
+    assert estimate(given, "exposure_difference").reason == reason
+
+
+def test_references_that_could_not_be_scored_are_told_from_canaries_that_are_invented():
+    some = planted(1)
+    some["references"] = some["references"].assign(logprobs=ragged([[np.nan]] * RANKS))
+    given = found(PROBE.answers({**tables(1), **some}, FACTS))
+    why = "of the never-planted texts that these canaries are ranked among, none could be scored"
+    for metric in ("exposure", "exposure_difference"):
+        assert estimate(given, metric, FOUR).reason == why
+    gap = next(one for one in given if isinstance(one, Finding) and one.metric == "exposure_difference")
+    assert (gap.coverage.asked, gap.coverage.missing) == (200, {why: 200})
 
 
 def test_a_classifier_ranks_no_canary_and_says_so():
@@ -240,7 +299,7 @@ def test_invented_canaries_beside_those_of_people_are_left_out():
     both = table(logprobs).assign(cluster=["in_distribution"] * RANKS + ["digits-1"] * RANKS)
     some = {"canaries": arm.assign(form=form, **{"group:region": group}), "references": both}
     given = PROBE.answers({**tables(2), **some}, FACTS)
-    assert (given["part"] == "canaries:4").sum() == 150
+    assert (given["part"] == "canaries:in_distribution:4").sum() == 150
 
 
 # Discoverability
@@ -316,5 +375,5 @@ def test_canaries_begun_by_people_have_an_exposure_by_group_that_verify_computes
     (gap,) = [m.estimate for m in record.metrics if m.name == "exposure_difference"]
     assert (gap.n, gap.unit_of_n) == (120, "canary")
     (stored,) = run.glob("rows/*/privacy_equity.parquet")
-    assert pq.read_table(stored)["part"].to_pylist().count("canaries:1") == 120
+    assert pq.read_table(stored)["part"].to_pylist().count("canaries:random_suffix:1") == 120
     assert CliRunner().invoke(main, ["verify", str(run)]).exit_code == 0

@@ -197,6 +197,9 @@ def test_a_slice_is_put_in_words():
     assert part_words("repetitions=16") == "16 copies"
     assert part_words("attribute=region,group=South, East,repetitions=4") == "region: South, East, 4 copies"
     assert part_words("attribute=region,repetitions=1") == "region, 1 copy"
+    assert part_words("attribute=region,form=random_suffix,repetitions=1") == "region, random suffix, 1 copy"
+    of_south = "attribute=region,group=South, East,form=new_token,repetitions=4"
+    assert part_words(of_south) == "region: South, East, new token, 4 copies"
     assert part_words("domain=phone") == "domain phone"
     assert part_words("anything") == "anything"
 

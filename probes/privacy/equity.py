@@ -11,7 +11,7 @@ from probes.privacy import group_exposures, scores
 from probes.privacy.attacks import asks, minus_loss, needed_for, scored
 from probes.privacy.blind import BlindScores, Interlock
 from probes.privacy.extraction import how_likely
-from probes.privacy.group_exposures import GROUP, RANKED
+from probes.privacy.group_exposures import GROUP, NO_FORM, RANKED, Planting
 from probes.privacy.membership import FEWEST_FALSE_ALARMS
 from probes.protocol import Array, Ask, Facts, Items, Key, Rows
 from probes.results import (
@@ -74,9 +74,10 @@ class PrivacyEquity:
 
     A difference is the largest between any two groups, of the AUC, or of how much more often members than others of the
     group are recognised, said or brought out, or of how much more the planted canaries of the group are exposed than
-    those left out: so a group whose texts are easy for any model does not look remembered. Its null is what groups of
-    these sizes that leak alike would show. Between the twin of a private arm and that of a standard one, the paired
-    difference of these says whether privacy narrows the gap: it does where the interval lies below zero.
+    those left out, among canaries of one form planted as often, as forms leak differently: so a group whose texts are
+    easy for any model does not look remembered. Its null is what groups of these sizes that leak alike would show.
+    Between the twin of a private arm and that of a standard one, the paired difference of these says whether privacy
+    narrows the gap: it does where the interval lies below zero.
 
     Limits: groups that are too small, and people whose group is unknown, are named and not compared. With one threshold
     for all, a group whose scores spread more is recognised more often at the same AUC. A difference between two twins
@@ -175,7 +176,7 @@ class PrivacyEquity:
         """One row per record of the pool and per canary that is ranked and begins as a person's text; see `part`.
 
         Of records: coin and score, whether it was said, and whether it is seen within the tries. Of canaries: coin,
-        copies, and exposure. What is told of the other is NaN. And the groups, as far as each figure is compared.
+        form, copies, and exposure. What is told of the other is NaN. And the groups, as far as each figure is compared.
         """
         records, canaries = self._of_records(tables, facts), group_exposures.ranked(tables, facts)
         rows = _parted(records, canaries)
@@ -218,9 +219,9 @@ class PrivacyEquity:
         """Each group's figures and the largest differences; nothing of records where they are withheld."""
         values: dict[Key, float] = {}
         for attribute in _attributes(rows):
-            for copies in group_exposures.copies_of(rows):
-                found = group_exposures.weighted(rows, attribute, copies, weights)
-                values |= self._with_difference(attribute, "exposure", found, copies)
+            for planting in group_exposures.plantings(rows):
+                found = group_exposures.weighted(rows, attribute, planting, weights)
+                values |= self._with_difference(attribute, "exposure", found, planting)
             if not rows["is_withheld"].any():
                 values |= self._of_pool(rows, attribute, weights)
         return values
@@ -244,14 +245,18 @@ class PrivacyEquity:
         return values
 
     def _with_difference(
-        self, attribute: str, metric: str, found: Mapping[str, tuple[float, float]], copies: int = 0
+        self,
+        attribute: str,
+        metric: str,
+        found: Mapping[str, tuple[float, float]],
+        planting: Planting | None = None,
     ) -> dict[Key, float]:
         """By key a figure of members and of others by group, and the largest difference of what members have more.
 
         What is NaN is left out, so that a figure rests on those rows alone that it needs.
         """
         left_out, difference = _BESIDE[metric]
-        at = {name: self._at(metric, attribute, name, copies) for name in ("", *found)}
+        at = {name: self._at(metric, attribute, name, planting) for name in ("", *found)}
         values = {(metric, at[name]): members for name, (members, _) in found.items()}
         values |= {(left_out, at[name]): others for name, (_, others) in found.items()}
         excess = [members - others for members, others in found.values() if not np.isnan(members - others)]
@@ -262,10 +267,10 @@ class PrivacyEquity:
     def coverage(self, rows: Rows, facts: Facts) -> Mapping[str, Coverage]:
         """Records and canaries of groups that are scored; the others are named."""
         found = {
-            self._at("exposure", attribute, group, copies): covered
+            self._at("exposure", attribute, group, planting): covered
             for attribute in _attributes(rows)
-            for copies in group_exposures.copies_of(rows)
-            for group, covered in group_exposures.coverage(rows, attribute, copies).items()
+            for planting in group_exposures.plantings(rows)
+            for group, covered in group_exposures.coverage(rows, attribute, planting).items()
         }
         rows = rows.take(rows["part"] == _RECORDS)
         for attribute in _attributes(rows):
@@ -313,17 +318,24 @@ class PrivacyEquity:
     def _exposures(
         self, rows: Rows, attribute: str, facts: Facts, rng: np.random.Generator, level: float, gaps: list[Value]
     ) -> Iterator[Finding | Series]:
-        """Exposure by group and number of copies, and a curve; or why there is none. The differences join the gaps."""
-        found: dict[int, Leaks] = {}
-        for copies in group_exposures.copies_of(rows):
-            found[copies] = group_exposures.leaks(rows, attribute, copies, rng, level)
-            gaps.append(found[copies].gap)
-            yield from self._findings(attribute, "exposure", found[copies], copies)
+        """Exposure by group, form and copies, and a curve; or why there is none. The differences join the gaps."""
+        found = {
+            planting: group_exposures.leaks(rows, attribute, planting, rng, level)
+            for planting in group_exposures.plantings(rows)
+        }
+        for planting, leaks in found.items():
+            gaps.append(leaks.gap)
+            yield from self._findings(attribute, "exposure", leaks, planting)
+            if not leaks.members:
+                yield Finding(
+                    metric="exposure", slice=self._at("exposure", attribute, "", planting), estimate=leaks.gap
+                )
         if any(leaks.members for leaks in found.values()):
             yield group_exposures.chart(attribute, found)
         if not found:
-            reason = group_exposures.why_none(facts)
-            yield Finding(metric="exposure", slice=_part(attribute), estimate=NotMeasured(reason=reason))
+            why = NotMeasured(reason=group_exposures.why_none(facts))
+            for metric in ("exposure_difference", "exposure"):
+                yield Finding(metric=metric, slice=_part(attribute), estimate=why)
 
     def _leaks(self, rows: Rows, attribute: str, rng: np.random.Generator, level: float) -> Iterator[tuple[str, Leaks]]:
         """By metric what is found of an attribute's groups."""
@@ -349,21 +361,23 @@ class PrivacyEquity:
             if len(happened):
                 yield metric, rates_by_group(_always(happened > 0), is_member, group, cluster, rng, level=level)
 
-    def _findings(self, attribute: str, metric: str, leaks: Leaks, copies: int = 0) -> Iterator[Finding]:
+    def _findings(
+        self, attribute: str, metric: str, leaks: Leaks, planting: Planting | None = None
+    ) -> Iterator[Finding]:
         others, difference = _BESIDE[metric]
-        yield Finding(metric=difference, slice=self._at(metric, attribute, copies=copies), estimate=leaks.gap)
+        yield Finding(metric=difference, slice=self._at(metric, attribute, "", planting), estimate=leaks.gap)
         for name, found in ((metric, leaks.members), (others, leaks.others)):
             for group, value in found.items():
-                yield Finding(metric=name, slice=self._at(metric, attribute, group, copies), estimate=value)
+                yield Finding(metric=name, slice=self._at(metric, attribute, group, planting), estimate=value)
 
     def _withheld(self, attribute: str, reason: str) -> Iterator[Finding]:
         for metric in ("auc", "tpr_at_fpr", *_OF_HALVES):
             _, difference = _BESIDE[metric]
             yield Finding(metric=difference, slice=self._at(metric, attribute), estimate=NotMeasured(reason=reason))
 
-    def _at(self, metric: str, attribute: str, group: str = "", copies: int = 0) -> str:
-        """The slice of a metric: rates at few false alarms say how few, exposures how often a canary was planted."""
-        more = f",fpr={self.fpr:g}" if metric == "tpr_at_fpr" else f",repetitions={copies}" if copies else ""
+    def _at(self, metric: str, attribute: str, group: str = "", planting: Planting | None = None) -> str:
+        """The slice of a metric: rates at few false alarms say how few, exposures which canaries and how often."""
+        more = f",fpr={self.fpr:g}" if metric == "tpr_at_fpr" else f",{planting.slice}" if planting else ""
         return _part(attribute, group) + more
 
 
@@ -380,7 +394,8 @@ _BESIDE = {
 """By a figure of members: the same of others, and the difference between groups."""
 
 _RECORDS = "records"
-"""The part of the rows that is of the pool; canaries are a part for each number of copies, such as "canaries:4"."""
+"""The part of the rows that is of the pool; canaries are a part for each form and number of copies, such as
+"canaries:random_suffix:4"."""
 
 
 def _part(attribute: str, group: str = "") -> str:
@@ -400,9 +415,11 @@ def _parted(records: Rows, canaries: Rows | None) -> Rows:
     records = records.assign(part=[_RECORDS] * records.n)
     parts = [records]
     if canaries is not None:
-        parts.append(canaries.assign(part=[f"canaries:{copies}" for copies in canaries["repetitions"].tolist()]))
-    empty = {"score": np.nan, "is_said": np.nan, "is_seen": np.nan, "blind_score": np.nan, "is_withheld": False}
-    empty |= {"repetitions": 1, "exposure_bits": np.nan, "exposure_ceiling": np.nan}
+        kinds = zip(canaries["form"].tolist(), canaries["repetitions"].tolist(), strict=True)
+        parts.append(canaries.assign(part=[f"canaries:{form}:{copies}" for form, copies in kinds]))
+    empty: dict[str, float | str] = dict.fromkeys(("score", "is_said", "is_seen", "blind_score"), np.nan)
+    empty |= {"is_withheld": False, "form": NO_FORM, "repetitions": 1}
+    empty |= {"exposure_bits": np.nan, "exposure_ceiling": np.nan}
     groups = dict.fromkeys(name for rows in parts for name in rows if ":" in name)
     filled = []
     for rows in parts:

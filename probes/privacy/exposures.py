@@ -85,9 +85,18 @@ def mean_exposure(bits: Array, ceilings: Array, rng: np.random.Generator, *, lev
         return NotMeasured(reason=f"planted secrets: {len(bits)}, where an interval needs {FEWEST}")
     value = _replicates(bits, ceilings, rng).estimate(level)
     assert isinstance(value, Estimate), "bounds are known"
+    return replace(value, unit_of_n="planted secret", null=never_seen(ceilings))
+
+
+def never_seen(ceilings: Array) -> Null:
+    """The mean exposure of secrets that the model has never seen, given the largest each could have, shape (K,)."""
     unseen = float(np.mean([expected_exposure(round(2**ceiling)) for ceiling in ceilings]))
-    null = Null(value=unseen, meaning="secrets that the model has never seen")
-    return replace(value, unit_of_n="planted secret", null=null)
+    return Null(value=unseen, meaning="secrets that the model has never seen")
+
+
+def bounds_of(ceilings: Array) -> tuple[float, float]:
+    """The least and the greatest that the exposure of some secrets can be; the least lies log2((R + 1) / R) below 0."""
+    return -_below_zero(ceilings), float(ceilings.max())
 
 
 def gain(bits: Array, ceilings: Array, is_planted: Array, rng: np.random.Generator, *, level: float) -> Value:
@@ -158,7 +167,7 @@ def chart(copies: Sequence[int], rows: Rows, means: Sequence[Value], level: floa
 
 def _replicates(bits: Array, ceilings: Array, rng: np.random.Generator) -> Replicates:
     draws = bits[rng.integers(len(bits), size=(DRAWS, len(bits)))].mean(axis=1)
-    bounds = (-_below_zero(ceilings), float(ceilings.max()))
+    bounds = bounds_of(ceilings)
     value = float(np.clip(bits.mean(), *bounds))  # a mean of equal numbers may be rounded past them
     return Replicates(value=value, draws=draws, n=len(bits), bounds=bounds)
 

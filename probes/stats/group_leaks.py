@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from probes.protocol import Array
 from probes.results import Estimate, NotMeasured, Null, Value
@@ -22,6 +22,7 @@ from probes.stats.codes import codes
 from probes.stats.groups import NOT_SCORED, null_of, scored_groups, too_few
 from probes.stats.intervals import wilson_limits
 from probes.stats.power import POWER
+from probes.stats.replicates import Replicates
 from probes.stats.roc import FEWEST_PER_CLASS, auc, weighted_auc
 
 RESAMPLES = 200
@@ -32,9 +33,6 @@ SHUFFLES = 4999
 
 Outcomes = Callable[[Array], Array | None]
 """What happened to each row, shape (N,), boolean, under weights; None where it is undefined under them."""
-
-Mean = Callable[[Array, float], Value]
-"""The mean over the rows of a mask, shape (N,), with its interval at a confidence level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,37 +166,55 @@ def rates_by_group(
 
 
 def means_by_group(
-    mean: Mean,
+    values: Array,
     is_member: Array,
     group: Array,
     rng: np.random.Generator,
     *,
+    bounds: tuple[float, float],
+    unit_of_n: str = "record",
     level: float = 0.95,
     draws: int = SHUFFLES,
 ) -> Leaks:
     """The mean of a number over each group's members and over its others, and how far the excess differs.
 
     The gap is the largest difference between groups in the members' mean minus the others'. Its limits join those of
-    the four means of a pair (Zou and Donner 2008, as in `auc_by_group`). The null draws excesses that are normal
-    around one that all groups share, with the standard errors that the intervals of the means imply.
+    the four means of a pair (Zou and Donner 2008, as in `auc_by_group`). The limits of a mean are Student's, kept
+    within the bounds; where all of its numbers are the same, the exact binomial bound for 0 of n others stands in
+    their place. The null draws excesses around one that all groups share, by Student's t with Welch's degrees of
+    freedom and the samples' own standard errors.
 
-    Args: as `auc_by_group`; `mean` gives the mean over some rows, which are independent of each other.
+    No bootstrap is used: at the levels that many groups need its ends stop at the most extreme of its draws, and a
+    dozen skewed numbers resampled vary too little. With 24 groups alike, its limits left out 0 in 44 % of simulations.
+
+    Args:
+        values: The number of each row, shape (N,), without NaN; rows are independent of each other.
+        is_member: Shape (N,), boolean.
+        group: Names of groups, shape (N,); rows of `NOT_SCORED` are left out.
+        rng: The randomness of the null.
+        bounds: The least and the greatest that a number can be.
+        unit_of_n: What a row is.
+        level: Confidence level of all groups' intervals together, and of the gap's.
+        draws: Draws of groups that leak alike.
+
+    Source: Welch (1947), "The generalization of 'Student's' problem when several different population variances are
+    involved" (degrees of freedom).
     """
     names = _names(group)
-
-    def at(confidence: float) -> list[list[Value]]:
-        return [[mean((group == name) & side, confidence) for name in names] for side in _sides(is_member)]
-
+    sides = [[values[(group == name) & side] for name in names] for side in _sides(is_member)]
     shared = 1 - (1 - level) / max(1, len(names))
     members, others = (
-        {name: _shared(value, level, shared, names) for name, value in zip(names, side, strict=True)}
-        for side in at(shared)
+        {
+            name: _shared(_mean(numbers, bounds, unit_of_n, shared), level, shared, names)
+            for name, numbers in zip(names, side, strict=True)
+        }
+        for side in sides
     )
-    pairs = len(names) * (len(names) - 1) // 2
-    pairwise = 1 - (1 - level) / max(1, pairs)
-    both = [(m, o) for m, o in zip(*at(pairwise), strict=True) if isinstance(m, Estimate) and isinstance(o, Estimate)]
-    gap = too_few(len(both)) if len(both) < 2 else _gap_of_means(both, pairs, pairwise, rng, level, draws)
-    return Leaks(members=members, others=others, gap=gap)
+    both = [(ours, theirs) for ours, theirs in zip(*sides, strict=True) if min(len(ours), len(theirs)) > 1]
+    if len(both) < 2:
+        return Leaks(members=members, others=others, gap=too_few(len(both)))
+    gap = _gap_of_means(both, bounds, rng, level, draws)
+    return Leaks(members=members, others=others, gap=replace(gap, unit_of_n=unit_of_n))
 
 
 def excess(members: Value, others: Value) -> Value:
@@ -330,32 +346,70 @@ def _gap_of_rates(
     )
 
 
+def _mean(numbers: Array, bounds: tuple[float, float], unit_of_n: str, level: float) -> Value:
+    """A mean with Student's interval."""
+    if len(numbers) < 2:
+        return NotMeasured(reason=f"numbers: {len(numbers)}, where an interval of their mean needs 2")
+    value, low, high = _student(numbers, bounds, level)
+    return Estimate(
+        value=value, low=low, high=high, level=level, n=len(numbers), unit_of_n=unit_of_n, method="Student's t"
+    )
+
+
+def _student(numbers: Array, bounds: tuple[float, float], level: float) -> tuple[float, float, float]:
+    """A mean with Student's limits within bounds; of numbers that are all the same, with the exact binomial bound."""
+    n, value = len(numbers), float(np.clip(numbers.mean(), *bounds))  # a mean of equal numbers may be rounded past them
+    if np.ptp(numbers) == 0:
+        interval = Replicates(value=value, draws=np.array([value]), n=n, bounds=bounds).interval(level)
+        assert interval is not None, "bounds are known"
+        return value, *interval
+    reach = float(stdtrit(n - 1, (1 + level) / 2)) * float(numbers.std(ddof=1)) / float(np.sqrt(n))
+    return value, max(bounds[0], value - reach), min(bounds[1], value + reach)
+
+
 def _gap_of_means(
-    both: Sequence[tuple[Estimate, Estimate]],
-    pairs: int,
-    pairwise: float,
+    both: Sequence[tuple[Array, Array]],
+    bounds: tuple[float, float],
     rng: np.random.Generator,
     level: float,
     draws: int,
-) -> Value:
-    """The gap of the means of members and others of each group, of which the intervals are at the pairwise level."""
-    ends = np.array([[(one.value, one.low, one.high) for one in sides] for sides in both]).T  # (3, 2, G)
+) -> Estimate:
+    """The gap of the means of members and others of each group, from their numbers."""
+    pairs = len(both) * (len(both) - 1) // 2
+    pairwise = 1 - (1 - level) / pairs
+    ends = np.array([[_student(numbers, bounds, pairwise) for numbers in sides] for sides in both]).T  # (3, 2, G)
     of_pairs = [ends[:, :, list(pair)] for pair in combinations(range(len(both)), 2)]
     signs = np.array([[1, -1], [-1, 1]])
     value, low, high = _extremes([_joined(v, down, up, signs) for v, down, up in of_pairs])
-    errors = np.array([np.hypot(_error(members, pairwise), _error(others, pairwise)) for members, others in both])
-    noise = np.ptp(rng.normal(size=(draws, len(both))) * errors, axis=1)
+    errors, freedom = _welch(both, bounds)
+    noise = np.ptp(rng.standard_t(freedom, size=(draws, len(both))) * errors, axis=1)
     return Estimate(
         value=value,
         low=low,
-        high=high,
+        high=min(2 * (bounds[1] - bounds[0]), high),
         level=level,
-        n=sum(one.n for sides in both for one in sides),
-        unit_of_n=both[0][0].unit_of_n,
-        method=_method("bootstrap intervals", pairs, pairwise),
+        n=sum(len(numbers) for sides in both for numbers in sides),
+        unit_of_n="record",
+        method=_method("Student's intervals", pairs, pairwise),
         null=_null(noise, value, len(both)),
         detectable=_detectable(noise, errors),
     )
+
+
+def _welch(both: Sequence[tuple[Array, Array]], bounds: tuple[float, float]) -> tuple[Array, Array]:
+    """Standard errors of the differences of two means, and their degrees of freedom, shape (G,) each."""
+    freedom = np.array([[len(numbers) - 1 for numbers in sides] for sides in both])  # (G, 2)
+    squares = np.array([[_error_of_mean(numbers, bounds) ** 2 for numbers in sides] for sides in both])
+    total = squares.sum(axis=1)
+    return np.sqrt(total), total**2 / (squares**2 / freedom).sum(axis=1)
+
+
+def _error_of_mean(numbers: Array, bounds: tuple[float, float]) -> float:
+    """The standard error of a mean; of numbers that are all the same, the one that their limits imply."""
+    if np.ptp(numbers) > 0:
+        return float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
+    _, low, high = _student(numbers, bounds, 0.95)
+    return float((high - low) / (2 * ndtri(0.975)))
 
 
 def _alike(rates: Array, sizes: Array, rng: np.random.Generator, draws: int) -> Array:

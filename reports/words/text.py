@@ -108,7 +108,7 @@ def attack_words(name: str) -> str:
 
 
 def _piece(key: str, value: str) -> str:
-    if key == "kind":
+    if key in {"kind", "form"}:
         return value.replace("_", " ")
     if key in {"", "attribute", "category", "group", "class"} or value == "in-domain":
         return value
