@@ -5,7 +5,7 @@ are plain proportions, what no effect would show, how many units were asked and 
 finished estimates make. Rows are put in the order of their item ids first, so that the order of asking moves no value.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -90,6 +90,30 @@ def interval_columns(values: Iterable[Value | None]) -> dict[str, tuple[float | 
         name: tuple(None if estimate is None else getattr(estimate, name) for estimate in estimates)
         for name in ("value", "low", "high")
     }
+
+
+def groups_series(
+    name: str, shown: Sequence[tuple[str, str, Value]], notes: Mapping[str, float | str | None]
+) -> Series:
+    """A chart of estimates by group, each with what it rests on.
+
+    Args:
+        name: Its name.
+        shown: What is measured, of which group, and the estimate, in the order of the chart.
+        notes: What is to be said of all.
+    """
+    values = [value for *_, value in shown]
+    return Series(
+        name=name,
+        kind="groups",
+        columns={
+            "metric": tuple(metric for metric, *_ in shown),
+            "group": tuple(group for _, group, _ in shown),
+            **interval_columns(values),
+            "n": tuple(float(value.n) if isinstance(value, Estimate) else None for value in values),
+        },
+        notes=notes,
+    )
 
 
 def findings(

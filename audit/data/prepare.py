@@ -60,14 +60,8 @@ def prepare(
     named = _split(config, named)
     units = _units(named[TRAIN])
     train, pool = _with_coins(config, named[TRAIN], units)
-    canaries, references = make_canaries(
-        config.data.canaries or ((DEFAULT,) if canaries_wanted else ()),
-        train.take(~train["in_pool"]),
-        classes=len(classes),
-        seed=config.seeds.coins,
-        salt=salt,
-        known=(text for rows in (*named.values(), *domains.values()) for text in rows["text"]),
-        unused=lambda others: _unused(config, (*named.values(), *domains.values()), others),
+    canaries, references = _canaries(
+        config, train, (*named.values(), *domains.values()), len(classes), salt, canaries_wanted
     )
     held = {name: named[name] for name in HELD_OUT}
     quality = data_quality(
@@ -91,6 +85,21 @@ def prepare(
         quality=quality,
         commitment=commitment(salt, pool, canaries),
         **held,
+    )
+
+
+def _canaries(
+    config: AuditConfig, train: Items, audit: Sequence[Items], classes: int, salt: str, wanted: bool
+) -> tuple[Items | None, Items | None]:
+    """What is planted, and what it is ranked among; made of the training rows outside the pool."""
+    return make_canaries(
+        config.data.canaries or ((DEFAULT,) if wanted else ()),
+        train.take(~train["in_pool"]),
+        classes=classes,
+        seed=config.seeds.coins,
+        salt=salt,
+        known=(text for rows in audit for text in rows["text"]),
+        unused=lambda others: _unused(config, audit, others),
     )
 
 

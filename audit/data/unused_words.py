@@ -15,6 +15,7 @@ from audit.data.clusters import words
 from audit.data.files import DataError
 from audit.settings.sections.models import Model
 from audit.store import file_digest
+from audit.tokenizers import load_tokenizer, revision_of
 
 _T = TypeVar("_T")
 
@@ -60,29 +61,20 @@ def tokenizer_inputs(model: Model) -> Any:
     name = model.tokenizer or model.name
     folder = Path(name)
     if not folder.is_dir():
-        return [name, _revision(model)]
+        return [name, revision_of(model)]
     files = sorted(file for file in folder.iterdir() if file.suffix in _OF_TOKENIZERS)
     return {file.name: file_digest(file) for file in files}
 
 
 def _tokenizer(model: Model) -> Any:
-    """As `audit.running.models.load` loads it."""
-    from transformers import AutoTokenizer
-
-    name = model.tokenizer or model.name
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False, revision=_revision(model))
+        return load_tokenizer(model)
     except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise DataError(
-            f"data.canaries: new_token ones are made with the model's tokenizer, and that of {name} cannot be loaded"
-            f" ({why})"
+            f"data.canaries: new_token ones are made with the model's tokenizer, and that of"
+            f" {model.tokenizer or model.name} cannot be loaded ({why})"
         ) from error
-
-
-def _revision(model: Model) -> str | None:
-    """The commit that the tokenizer is loaded at: that of a model from the hub."""
-    return None if Path(model.name).is_dir() else model.revision
 
 
 def _used(tokenizer: Any, texts: Iterable[str]) -> tuple[set[int], set[str]]:

@@ -19,7 +19,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -30,6 +29,7 @@ from audit.settings.checks_of_models import REMEDY
 from audit.settings.inspection import ENCODERS, checkpoint_of, positions, why_not_a_model, why_other_classes
 from audit.settings.sections.models import Head, Model, Task
 from audit.store import digest
+from audit.tokenizers import load_tokenizer, revision_of
 from audit.training.features import Memory, remembering
 from audit.training.spec import HeadOnly
 from audit.training.strategies import applied
@@ -109,15 +109,14 @@ def load(source: Model, head: Head | None, classes: tuple[str, ...] = (), *, new
     Raises:
         ModelError: The model cannot be loaded safely or whole.
     """
-    local = Path(source.name).is_dir()
-    if local:
+    if Path(source.name).is_dir():
         refuse_unsafe(Path(source.name))
-    common: dict[str, Any] = {"trust_remote_code": False, "revision": None if local else source.revision}
+    common: dict[str, Any] = {"trust_remote_code": False, "revision": revision_of(source)}
     labels: dict[str, Any] = {}
     if head == "classifier":
         labels = {"id2label": dict(enumerate(classes)), "label2id": {c: i for i, c in enumerate(classes)}}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.tokenizer or source.name, **common)
+        tokenizer = load_tokenizer(source)
         config = AutoConfig.from_pretrained(source.name, **labels, **common)
         options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **common}
         model, info = _AUTO[head].from_pretrained(source.name, config=config, **options)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from probes.privacy.attacks import asks, minus_loss, needed_for, scored
 from probes.privacy.blind import BlindScores, Interlock
 from probes.privacy.extraction import how_likely
 from probes.privacy.group_exposures import GROUP, NO_FORM, RANKED, Planting
-from probes.privacy.membership import FEWEST_FALSE_ALARMS
+from probes.privacy.membership import are_enough, fewest_nonmembers
 from probes.protocol import Array, Ask, Facts, Items, Key, Rows
 from probes.results import (
     Check,
@@ -40,7 +39,7 @@ from probes.stats.groups import NOT_SCORED, UNKNOWN
 from probes.stats.multiplicity import holm
 from probes.stats.roc import accused_at_fpr
 from probes.stats.tries import chance_within
-from probes.summary import interval_columns
+from probes.summary import groups_series
 
 _SCORED, _ASKED = "scored:", "asked:"
 _ACCESS = "scores of the model's answers, and who belongs to which group"
@@ -233,7 +232,7 @@ class PrivacyEquity:
         values = {("auc", _part(attribute, name)): value for name, value in aucs.items()}
         if len(aucs) > 1:
             values["auc_difference", _part(attribute)] = max(aucs.values()) - min(aucs.values())
-        if _are_enough(float(weight[~is_member].sum()), self.fpr):
+        if are_enough(float(weight[~is_member].sum()), self.fpr):
             accused = accused_at_fpr(score, is_member, weight, self.fpr)
             if accused is not None:
                 rates = weighted_rates_by_group(accused, is_member, group, weight)
@@ -349,11 +348,10 @@ class PrivacyEquity:
             return accused_at_fpr(held, is_member, weights, self.fpr)
 
         others = int((~is_member).sum())
-        if _are_enough(others, self.fpr):
+        if are_enough(others, self.fpr):
             yield "tpr_at_fpr", rates_by_group(accused, is_member, group, cluster, rng, level=level)
         else:
-            needed = ceil(FEWEST_FALSE_ALARMS / self.fpr - 1e-9)
-            few = NotMeasured(reason=f"{others:,} non-members; at least {needed:,} are needed")
+            few = NotMeasured(reason=f"{others:,} non-members; at least {fewest_nonmembers(self.fpr):,} are needed")
             yield "tpr_at_fpr", Leaks(members={}, others={}, gap=few)
         for metric, column in _OF_HALVES.items():
             asked = rows[column], rows["is_member"], rows[_ASKED + attribute], rows["cluster"]
@@ -404,10 +402,6 @@ def _part(attribute: str, group: str = "") -> str:
 
 def _attributes(rows: Rows) -> list[str]:
     return [name.removeprefix(_SCORED) for name in rows if name.startswith(_SCORED)]
-
-
-def _are_enough(others: float, fpr: float) -> bool:
-    return others * fpr >= FEWEST_FALSE_ALARMS - 1e-9
 
 
 def _parted(records: Rows, canaries: Rows | None) -> Rows:
@@ -467,15 +461,5 @@ def _verdict(gaps: list[Value], level: float) -> Iterator[Check]:
 
 def _series(attribute: str, leaks: Leaks) -> Series:
     """The groups' AUCs."""
-    values = list(leaks.members.values())
-    return Series(
-        name=f"groups:{attribute}",
-        kind="groups",
-        columns={
-            "metric": ("membership AUC",) * len(values),
-            "group": tuple(leaks.members),
-            **interval_columns(values),
-            "n": tuple(float(value.n) if isinstance(value, Estimate) else None for value in values),
-        },
-        notes={"attribute": attribute, "unit": "auc"},
-    )
+    shown = [("membership AUC", group, value) for group, value in leaks.members.items()]
+    return groups_series(f"groups:{attribute}", shown, {"attribute": attribute, "unit": "auc"})

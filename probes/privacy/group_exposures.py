@@ -19,7 +19,7 @@ from probes.protocol import Array, Ask, Facts, Items, Rows
 from probes.results import Coverage, Estimate, NotMeasured, Series, Value
 from probes.stats.group_leaks import Leaks, excess, groups_told, means_by_group
 from probes.stats.groups import NOT_SCORED, UNKNOWN
-from probes.summary import interval_columns
+from probes.summary import groups_series
 
 GROUP, RANKED = "group:", "ranked:"
 """How the columns are called that hold an attribute's groups: all, and those whose exposure is compared."""
@@ -166,18 +166,8 @@ def chart(attribute: str, by_planting: Mapping[Planting, Leaks]) -> Series:
         for planting, found in by_planting.items()
         for group, planted in found.members.items()
     ]
-    values = [value for *_, value in drawn]
-    return Series(
-        name=f"exposure:{attribute}",
-        kind="groups",
-        columns={
-            "metric": tuple(metric for metric, *_ in drawn),
-            "group": tuple(group for _, group, _ in drawn),
-            **interval_columns(values),
-            "n": tuple(float(value.n) if isinstance(value, Estimate) else None for value in values),
-        },
-        notes={"attribute": attribute, "unit": "bits", "axis": "exposure added by planting, bits"},
-    )
+    notes = {"attribute": attribute, "unit": "bits", "axis": "exposure added by planting, bits"}
+    return groups_series(f"exposure:{attribute}", drawn, notes)
 
 
 def missing(group: Array, away: Array) -> dict[str, int]:
