@@ -4,15 +4,9 @@ from scipy.stats import t
 
 from probes.results import Estimate, NotMeasured
 from probes.stats.codes import read_only
-from probes.stats.group_leaks import (
-    auc_by_group,
-    excess,
-    groups_told,
-    means_by_group,
-    rates_by_group,
-    weighted_auc_by_group,
-    weighted_rates_by_group,
-)
+from probes.stats.group_gaps import groups_told
+from probes.stats.group_leaks import auc_by_group, rates_by_group, weighted_auc_by_group, weighted_rates_by_group
+from probes.stats.group_means import excess, means_by_group
 from probes.stats.groups import NOT_SCORED
 from probes.stats.roc import accused_at_fpr, auc, tpr_at_fpr
 

@@ -27,10 +27,9 @@ from probes.results import (
     Value,
 )
 from probes.stats.codes import read_only
+from probes.stats.group_gaps import Leaks, groups_told
 from probes.stats.group_leaks import (
-    Leaks,
     auc_by_group,
-    groups_told,
     rates_by_group,
     weighted_auc_by_group,
     weighted_rates_by_group,

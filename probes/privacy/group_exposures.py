@@ -17,7 +17,8 @@ from probes.privacy.attacks import asks, scored
 from probes.privacy.canaries import asked_for_ranks, ranks, why_no_exposure
 from probes.protocol import Array, Ask, Facts, Items, Rows
 from probes.results import Coverage, Estimate, NotMeasured, Series, Value
-from probes.stats.group_leaks import Leaks, excess, groups_told, means_by_group
+from probes.stats.group_gaps import Leaks, groups_told
+from probes.stats.group_means import excess, means_by_group
 from probes.stats.groups import NOT_SCORED, UNKNOWN
 from probes.summary import groups_series
 
